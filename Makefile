@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# make            kernel modules, for Debian's kernel or that of KDIR=
+# make demo       live-migrates a guest under traffic and reports; MIGRATIONS=n (default 4)
+# make test       everything below build, with a closing line "N passed, N failed"
+# make soak       the same with full counts
+# make bench      guest instructions per packet, beside the distribution's driver
+# make tools      compscctl and the test bed, in build/bin
+# make doc        rustdoc of the crates that cargo knows
+# make clean      removes build/
+#
+# Whatever is missing (host packages, trixie root, kernel build directory) is set up on first use, in
+# $XDG_CACHE_HOME/compsc. KERNEL=debug runs tests on a kernel with KASAN, lockdep and kmemleak.
+
+MIGRATIONS ?= 4
+KERNEL ?= stock
+
+.PHONY: all modules tools demo test soak bench doc clean
+
+all: modules
+
+modules:
+	@scripts/build modules
+	@ls -1 build/modules/*.ko
+
+tools:
+	@scripts/tools
+
+demo:
+	@scripts/demo --migrations $(MIGRATIONS)
+
+test:
+	@scripts/run-tests --kernel $(KERNEL)
+
+soak:
+	@scripts/run-tests --kernel $(KERNEL) --soak
+
+bench:
+	@scripts/bench
+
+doc:
+	@scripts/cargo doc --no-deps --workspace
+
+clean:
+	rm -rf build

@@ -1,0 +1,900 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A network function and its driver: everything that does not depend on the chip.
+//!
+//! A driver module implements [`Chip`] for its function and calls [`Adapter::probe`]. The adapter owns the
+//! network device, the queues, the shared region and the restore.
+//!
+//! # Locks, outermost first
+//!
+//! 1. RTNL, taken by the network stack around most operations.
+//! 2. [`Adapter::control`]: all slow-path state and all register accesses but those of the data path.
+//!    The workers take it without RTNL and never take RTNL under it.
+//! 3. The network device's instance lock, inside `napi_enable()` and `napi_disable()`.
+//! 4. The transmit queue's lock.
+//!
+//! # Sections
+//!
+//! The data path touches rings and registers inside sections of the gate ([`compsc_core::gate`]). A
+//! section that finds the gate stale does nothing but ask for the restore worker; one that finds it
+//! moved on exit has told the old device something, which the restore replays from the log and the
+//! rings. The slow path holds the control lock, which the restore takes too, and runs a pending restore
+//! first.
+
+pub(crate) mod debugfs;
+pub mod ethtool;
+pub mod filters;
+mod ops;
+mod poll;
+mod restore;
+pub mod stats;
+
+use crate::{
+    bindings,
+    irq::{
+        Handler,
+        Vectors, //
+    },
+    mmio::Bar,
+    net::{
+        EtherDev,
+        Napi, //
+    },
+    pci,
+    queue::{
+        QueueRegs,
+        RxRing,
+        StackQueue,
+        TxRing, //
+    },
+    region::{
+        Offer,
+        PostedBuffers,
+        RegionLog,
+        RegionWord,
+        SharedRegion,
+        MAX_RING, //
+    },
+    sync::{
+        Owned,
+        Word32, //
+    },
+    work, //
+};
+use compsc_core::{
+    gate::{
+        GuestGate,
+        Pending, //
+    },
+    log::Recorder,
+    region::{
+        DeviceState,
+        QueueEntry,
+        QueueKind, //
+    },
+    regs::Map,
+    ring::Ring, //
+};
+use core::marker::PhantomPinned;
+use filters::Filters;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::{
+        CStr,
+        CString, //
+    },
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
+use stats::Counters;
+
+/// Whether register writes are recorded. Compiled out for one thing only: to measure what recording costs.
+pub const RECORD: bool = !cfg!(COMPSC_NO_RECORD);
+
+/// A function's registers: the recorder over its BAR, with the log in the shared region.
+pub type Hw<M> = Recorder<M, Bar, RegionLog, RECORD>;
+
+/// Descriptors per ring unless changed by `ethtool -G`.
+pub const DEFAULT_RING: u32 = 256;
+
+/// Milliseconds between two looks at link, counters and announcement.
+const SERVICE_MS: u32 = 2000;
+
+/// Moderation of queue interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moderation {
+    /// By the load of each poll.
+    Adaptive,
+    /// Fixed interval in microseconds.
+    Fixed(u32),
+}
+
+/// What the driver of one function adds to an adapter. All methods but those of [`QueueRegs`] are called
+/// under the control lock, and may sleep.
+pub trait Chip: QueueRegs + Sized {
+    /// Register map.
+    type Map: Map;
+    /// Driver name.
+    const NAME: &'static CStr;
+    /// What `dmesg` calls the function.
+    const DESCRIPTION: &'static str;
+    /// BAR that holds the registers.
+    const BAR: u32 = 0;
+    /// Queue pairs; queue pair n has vector n.
+    const QUEUE_PAIRS: usize;
+    /// Vectors, the last of which is for everything but queues.
+    const VECTORS: u32;
+    /// Largest MTU in bytes.
+    const MAX_MTU: u32;
+    /// Largest interrupt interval in microseconds.
+    const MAX_USECS: u32;
+    /// Receive report: bits that tell of a damaged frame.
+    const RX_FRAME_ERRORS: u32;
+    /// Receive report: bits that tell of a wrong checksum.
+    const RX_CHECKSUM_ERRORS: u32;
+    /// Self-emulated counters.
+    const COUNTERS: &'static [stats::CounterDesc<Self>];
+
+    /// Takes possession of the registers.
+    fn new(hw: Hw<Self::Map>) -> Result<Self>;
+
+    /// The registers, for replay and dumps.
+    fn hw(&self) -> &Hw<Self::Map>;
+
+    /// Resets the function and shakes hands with the PF. `keep_log` tells that a replay follows.
+    /// Returns the MAC address that the PF assigned, if any.
+    fn reset(&self, keep_log: bool) -> Result<Option<[u8; 6]>>;
+
+    /// Duration of the mailbox part of the last [`reset`](Self::reset) in nanoseconds.
+    fn mailbox_ns(&self) -> u64;
+
+    /// Asks the PF for all filters again, after a reset in which it assigned this MAC address.
+    fn request_filters(&self, filters: &Filters, assigned: Option<[u8; 6]>) -> Result;
+
+    /// Asks the PF for a MAC address.
+    fn request_mac(&self, mac: [u8; 6]) -> Result;
+
+    /// Asks the PF for a VLAN, or to drop it.
+    fn request_vlan(&self, vid: u16, add: bool) -> Result;
+
+    /// Asks the PF for multicast, unicast and promiscuity.
+    fn request_rx_mode(&self, filters: &Filters) -> Result;
+
+    /// Asks the PF for frames of this many bytes, headers included, frame check sequence not.
+    fn request_max_frame(&self, bytes: u32) -> Result;
+
+    /// Sets up vectors, masked.
+    fn configure_irqs(&self);
+
+    /// Sets up a queue pair, disabled.
+    fn configure_queue(&self, queue: usize, tx: &TxRing, rx: &RxRing, rx_buffer: u32);
+
+    /// Where the device will begin in the transmit and the receive ring.
+    fn heads(&self, queue: usize) -> (u32, u32);
+
+    /// Enables or disables a queue pair, and waits until the device has.
+    fn enable_queue(&self, queue: usize, on: bool) -> Result;
+
+    /// Waits until the device has taken note of the enables that a replay wrote.
+    fn wait_queue_enabled(&self, queue: usize) -> Result;
+
+    /// Unmasks all vectors.
+    fn unmask_all(&self);
+
+    /// Masks all vectors.
+    fn mask_all(&self);
+
+    /// Raises all vectors.
+    fn kick_all(&self);
+
+    /// Link as the function sees it: `Some(Mb/s, full duplex)` when up.
+    fn link(&self) -> Option<(u32, bool)>;
+
+    /// Whether the PF was reset, or told this function to reset, since the last look.
+    fn reset_asked(&self) -> bool;
+}
+
+/// One vector's queues.
+pub(crate) struct QueuePair<C: Chip> {
+    napi: Napi,
+    adapter: *const Adapter<C>,
+    index: usize,
+    /// Exists while the interface is up. Its two sides follow the rules of [`TxRing`]; the option itself
+    /// changes under the control lock with NAPI disabled and the transmit lock held.
+    tx: Owned<Option<TxRing>>,
+    /// Owned by whoever holds the NAPI instance.
+    rx: Owned<Option<RxRing>>,
+    pub(crate) tx_stats: crate::queue::tx::Stats,
+    pub(crate) rx_stats: crate::queue::rx::Stats,
+    /// Interrupt interval in microseconds that the device has.
+    itr: Word32,
+    _pin: PhantomPinned,
+}
+
+// SAFETY: The members are shared by the rules given above; the pointer is to the pinned owner.
+unsafe impl<C: Chip> Send for QueuePair<C> {}
+// SAFETY: As above.
+unsafe impl<C: Chip> Sync for QueuePair<C> {}
+
+impl<C: Chip> QueuePair<C> {
+    #[inline(always)]
+    fn adapter(&self) -> &Adapter<C> {
+        // SAFETY: The adapter owns this queue pair and is pinned.
+        unsafe { &*self.adapter }
+    }
+}
+
+/// State of the slow path.
+pub(crate) struct Control {
+    pub(crate) filters: Filters,
+    pub(crate) counters: Counters,
+    /// Queues exist and the interface is up.
+    up: bool,
+    /// NAPI is disabled and the gate closed: a restore is under way, or the hardware is out of reach.
+    quiesced: bool,
+    /// The hardware must be left alone: somebody else resets it, or the machine is suspended.
+    detached: bool,
+    /// Since when the PF has not answered, and how often that was reported.
+    unanswered: Option<(Instant<Monotonic>, u32)>,
+    pub(crate) ring_sizes: (u32, u32),
+    pub(crate) moderation: Moderation,
+    pub(crate) link: Option<(u32, bool)>,
+    /// The frozen counters of the gate's present version are accounted.
+    frozen_taken: bool,
+}
+
+// SAFETY: Plain data; `Instant` is a number.
+unsafe impl Send for Control {}
+
+/// A network function bound to its driver.
+#[pin_data]
+pub struct Adapter<C: Chip> {
+    pub(crate) gate: GuestGate<RegionWord, Word32>,
+    pub(crate) chip: C,
+    pub(crate) queues: KVec<Pin<KBox<QueuePair<C>>>>,
+    pub(crate) netdev: EtherDev,
+    /// Adaptive moderation is on; read by the data path.
+    adaptive: Word32,
+    #[pin]
+    pub(crate) control: Mutex<Control>,
+    pub(crate) region: Arc<SharedRegion>,
+    offer: Option<Offer>,
+    /// Written by probe and remove only.
+    handlers: Owned<KVec<Handler>>,
+    /// As above.
+    files: Owned<Option<Pin<KBox<debugfs::Files<C>>>>>,
+    vectors: Vectors,
+    pub(crate) function: pci::Function,
+    #[pin]
+    restore_work: work::Item<Self>,
+    #[pin]
+    service_work: work::Item<Self>,
+    #[pin]
+    peers_work: work::Item<Self>,
+    queue: work::Queue,
+    /// Last: the function is disabled when nothing uses it any more.
+    _enabled: pci::Enabled,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: Members are shared by the rules given at the top; C structures do their own locking.
+unsafe impl<C: Chip> Send for Adapter<C> {}
+// SAFETY: As above.
+unsafe impl<C: Chip> Sync for Adapter<C> {}
+
+impl<C: Chip> Adapter<C> {
+    /// Takes a function: enables it, resets it, registers its network device.
+    pub fn probe(function: pci::Function) -> Result<Pin<KBox<Self>>> {
+        const { assert!(C::QUEUE_PAIRS >= 1 && C::VECTORS as usize > C::QUEUE_PAIRS) };
+        let enabled = pci::Enabled::new(function, C::NAME)?;
+        let vectors = Vectors::new(function, C::VECTORS)?;
+        let mut kinds = KVec::with_capacity(2 * C::QUEUE_PAIRS, GFP_KERNEL)?;
+        for _ in 0..C::QUEUE_PAIRS {
+            kinds.push(QueueKind::Rx, GFP_KERNEL)?;
+            kinds.push(QueueKind::Tx, GFP_KERNEL)?;
+        }
+        // CAST: Vector numbers are small.
+        let region = SharedRegion::new::<C::Map>(
+            function,
+            C::COUNTERS.len(),
+            &kinds,
+            C::VECTORS as u16 - 1,
+        )?;
+        let bar = Bar::map(function, C::BAR, C::Map::SIZE)?;
+        let chip = C::new(Recorder::new(bar, RegionLog::new(region.clone())))?;
+        let counters = Counters::new(&chip, &region)?;
+
+        let netdev = EtherDev::new(size_of::<*const Self>(), C::QUEUE_PAIRS)?;
+
+        let adapter = KBox::try_pin_init(
+            try_pin_init!(Self {
+                gate: GuestGate::new(RegionWord::new(region.clone()), Word32::new(0)),
+                chip,
+                queues: KVec::new(),
+                netdev,
+                adaptive: Word32::new(1),
+                control <- new_mutex!(Control {
+                    filters: Filters::new(),
+                    counters,
+                    up: false,
+                    quiesced: false,
+                    detached: false,
+                    unanswered: None,
+                    ring_sizes: (DEFAULT_RING, DEFAULT_RING),
+                    moderation: Moderation::Adaptive,
+                    link: None,
+                    frozen_taken: false,
+                }),
+                region,
+                offer: Offer::find(function),
+                handlers: Owned::new(KVec::new()),
+                files: Owned::new(None),
+                vectors,
+                function,
+                restore_work <- work::Item::new(Self::restore_worker),
+                service_work <- work::Item::new(Self::service_worker),
+                peers_work <- work::Item::new(Self::peers_worker),
+                queue: work::Queue::new(C::NAME)?,
+                _enabled: enabled,
+                _pin: PhantomPinned,
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        let adapter = Self::with_queues(adapter)?;
+        let this = adapter.as_ref().get_ref();
+
+        // SAFETY: The adapter is pinned, and `remove` or the drop of a failed probe cancels the items.
+        unsafe {
+            this.restore_work.set_target(this);
+            this.service_work.set_target(this);
+            this.peers_work.set_target(this);
+        }
+        this.start()?;
+        Ok(adapter)
+    }
+
+    /// Makes the queue pairs, which point back to the pinned adapter.
+    fn with_queues(mut adapter: Pin<KBox<Self>>) -> Result<Pin<KBox<Self>>> {
+        let mut queues = KVec::with_capacity(C::QUEUE_PAIRS, GFP_KERNEL)?;
+        for index in 0..C::QUEUE_PAIRS {
+            let pair = KBox::pin(
+                QueuePair {
+                    napi: Napi::new(),
+                    adapter: &raw const *adapter,
+                    index,
+                    tx: Owned::new(None),
+                    rx: Owned::new(None),
+                    tx_stats: Default::default(),
+                    rx_stats: Default::default(),
+                    itr: Word32::new(0),
+                    _pin: PhantomPinned,
+                },
+                GFP_KERNEL,
+            )?;
+            queues.push(pair, GFP_KERNEL)?;
+        }
+        // SAFETY: Only the vector is replaced, which is not pinned structurally.
+        unsafe { adapter.as_mut().get_unchecked_mut() }.queues = queues;
+        Ok(adapter)
+    }
+
+    /// The second half of probe, on the pinned adapter.
+    fn start(&self) -> Result {
+        let device = self.function.device();
+        let assigned = {
+            let mut control = self.control.lock();
+            self.region.set_device_state(DeviceState::Uninitialised);
+            let assigned = match self.chip.reset(false) {
+                Ok(mac) => mac,
+                Err(e) => {
+                    dev_err!(
+                        device,
+                        "the physical function does not answer ({:?}): is its driver loaded and its interface up? Bind this driver again then\n",
+                        e
+                    );
+                    return Err(e);
+                }
+            };
+            control.counters.restart(&self.chip);
+            self.region.set_device_state(DeviceState::Down);
+            assigned
+        };
+        let netdev = self.netdev.as_ptr();
+        // SAFETY: The device is not registered yet: nobody else uses it.
+        unsafe {
+            bindings::compsc_netdev_priv(netdev)
+                .cast::<*const Self>()
+                .write(self);
+            bindings::compsc_set_netdev_dev(netdev, self.function.device_raw());
+            match assigned {
+                Some(mac) => bindings::compsc_eth_hw_addr_set(netdev, mac.as_ptr()),
+                None => {
+                    dev_info!(
+                        device,
+                        "no MAC address assigned by the host, choosing one\n"
+                    );
+                    bindings::compsc_eth_hw_addr_random(netdev);
+                }
+            }
+        }
+        self.set_netdev_ops();
+        {
+            let mut control = self.control.lock();
+            let mac = self.netdev_mac();
+            control.filters.mac = mac;
+            if assigned.is_none() {
+                self.chip.request_mac(mac)?;
+            }
+        }
+
+        for pair in &self.queues {
+            // SAFETY: The pair is pinned; it is unregistered before it is dropped.
+            unsafe { pair.napi.register(netdev, Self::poll, pair.index) };
+        }
+        let registered = self.install_handlers().and_then(|()| {
+            // Before the interface can be brought up: the host must know what the device writes.
+            self.announce();
+            // SAFETY: The device is complete.
+            kernel::error::to_result(unsafe { bindings::register_netdev(netdev) })
+        });
+        if let Err(e) = registered {
+            self.stop_everything();
+            return Err(e);
+        }
+        // SAFETY: The device is registered. The service worker finds out about the link.
+        unsafe { bindings::netif_carrier_off(netdev) };
+        dev_info!(
+            device,
+            "{} as {}, {}\n",
+            C::DESCRIPTION,
+            self.netdev_name(),
+            if self.offer.is_some() {
+                "migratable"
+            } else {
+                "the host offers no migration"
+            }
+        );
+        self.service_work.queue(&self.queue, SERVICE_MS);
+        // SAFETY: Probe is the only user.
+        // A driver works without its files, as it does on a kernel without debugfs.
+        unsafe { *self.files.get_mut() = debugfs::Files::new(self).ok() };
+        Ok(())
+    }
+
+    fn install_handlers(&self) -> Result {
+        // SAFETY: Probe is the only user.
+        let handlers = unsafe { self.handlers.get_mut() };
+        for pair in &self.queues {
+            let irq = self.vectors.irq(pair.index as u32)?;
+            let name = CString::try_from_fmt(fmt!("{}-TxRx-{}", self.function.name(), pair.index))?;
+            // SAFETY: The handler expects the queue pair, which outlives it.
+            let handler = unsafe {
+                Handler::new(
+                    irq,
+                    name,
+                    Self::queue_irq,
+                    (&raw const **pair).cast_mut().cast(),
+                )?
+            };
+            handlers.push(handler, GFP_KERNEL)?;
+            pair.napi.set_irq(irq);
+        }
+        let irq = self.vectors.irq(C::VECTORS - 1)?;
+        let name = CString::try_from_fmt(fmt!("{}-other", self.function.name()))?;
+        // SAFETY: The handler expects the adapter, which outlives it.
+        let handler = unsafe {
+            Handler::new(
+                irq,
+                name,
+                Self::other_irq,
+                (&raw const *self).cast_mut().cast(),
+            )?
+        };
+        handlers.push(handler, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Ends all activity; for remove and for a probe that fails late. The network device is not
+    /// registered any more.
+    fn stop_everything(&self) {
+        self.restore_work.cancel();
+        self.service_work.cancel();
+        self.peers_work.cancel();
+        if let Some(offer) = self.offer {
+            offer.retract();
+        }
+        {
+            let _control = self.control.lock();
+            self.chip.mask_all();
+        }
+        // SAFETY: Remove is the only user.
+        unsafe { self.handlers.get_mut() }.clear();
+        // A handler may have queued service once more, which may queue a restore, which may queue the last.
+        self.service_work.cancel();
+        self.restore_work.cancel();
+        self.peers_work.cancel();
+        for pair in &self.queues {
+            // SAFETY: Registered by `start`; the interface is down, hence the instance disabled.
+            unsafe { pair.napi.unregister() };
+        }
+    }
+
+    /// Unregisters the network device and stops. For [`pci::Driver::remove`].
+    pub fn remove(&self) {
+        // SAFETY: Remove is the only user.
+        unsafe { *self.files.get_mut() = None };
+        // SAFETY: Registered by `start`.
+        unsafe { bindings::unregister_netdev(self.netdev.as_ptr()) };
+        self.stop_everything();
+    }
+
+    /// Tells the host where the shared region is, if it wants to know.
+    fn announce(&self) {
+        let Some(offer) = self.offer else { return };
+        match offer.announce(&self.region) {
+            Ok(true) => {}
+            Ok(false) => dev_warn!(
+                self.function.device(),
+                "the host does not accept the shared region at {:#x}: not migratable without a long pause\n",
+                self.region.dma_address()
+            ),
+            Err(e) => dev_warn!(self.function.device(), "cannot announce the shared region: {:?}\n", e),
+        }
+    }
+
+    /// Name of the network interface.
+    pub(crate) fn netdev_name(&self) -> &CStr {
+        // SAFETY: The name is NUL-terminated; a rename may be seen half done in a message, no worse.
+        unsafe { CStr::from_char_ptr((&raw const (*self.netdev.as_ptr()).name).cast()) }
+    }
+
+    /// MAC address of the network interface.
+    pub(crate) fn netdev_mac(&self) -> [u8; 6] {
+        // SAFETY: The device is valid.
+        unsafe { crate::net::netdev_address(self.netdev.as_ptr()) }
+    }
+
+    /// Whether the stack sees the link as up.
+    fn carrier(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { bindings::compsc_netif_carrier_ok(self.netdev.as_ptr()) }
+    }
+
+    /// Runs `change` with the transmit locks held: no transmit function runs, and none sees a half-done
+    /// change.
+    fn with_tx_locked<T>(&self, change: impl FnOnce() -> T) -> T {
+        // SAFETY: The device is valid; the lock is released below on the same CPU.
+        unsafe { bindings::compsc_netif_tx_lock_bh(self.netdev.as_ptr()) };
+        let result = change();
+        // SAFETY: Taken above.
+        unsafe { bindings::compsc_netif_tx_unlock_bh(self.netdev.as_ptr()) };
+        result
+    }
+
+    /// Brings the interface up: rings, filters, queues, interrupts.
+    pub(crate) fn up(&self, control: &mut Control) -> Result {
+        let (tx_count, rx_count) = control.ring_sizes;
+        // A new op set: what earlier ones told the device is forgotten by both.
+        let assigned = self.chip.reset(false)?;
+        for pair in &self.queues {
+            let (tx_head, rx_head) = self.chip.heads(pair.index);
+            // 0 on silicon. The emulator's resets keep the heads, which must be inside the rings.
+            if tx_head.max(rx_head) >= MAX_RING {
+                dev_err!(
+                    self.function.device(),
+                    "the device is gone: its ring heads read {:#x}\n",
+                    tx_head.max(rx_head)
+                );
+                return Err(EIO);
+            }
+            let tx_count = Ring::round_size(tx_count.max(tx_head + 1));
+            let rx_count = Ring::round_size(rx_count.max(rx_head + 1));
+            // SAFETY: The device is valid and has this queue.
+            let stack = unsafe { StackQueue::new(self.netdev.as_ptr(), pair.index as u32) };
+            let tx = TxRing::new(
+                self.function,
+                pair.index,
+                tx_count,
+                tx_head,
+                stack.ok_or(EINVAL)?,
+            )?;
+            let posted = PostedBuffers::new(self.region.clone(), 2 * pair.index as u32, rx_count);
+            let rx = RxRing::new(
+                self.function,
+                &pair.napi,
+                pair.index,
+                rx_count,
+                rx_head,
+                posted,
+            )?;
+            self.describe_queue(
+                2 * pair.index as u32,
+                QueueKind::Rx,
+                pair.index,
+                rx.descriptors(),
+            );
+            self.describe_queue(
+                2 * pair.index as u32 + 1,
+                QueueKind::Tx,
+                pair.index,
+                tx.descriptors(),
+            );
+            self.chip
+                .configure_queue(pair.index, &tx, &rx, crate::queue::rx::BUFFER_LEN);
+            self.with_tx_locked(|| {
+                // SAFETY: The interface is not up: NAPI is disabled, and the transmit lock is held.
+                unsafe {
+                    *pair.tx.get_mut() = Some(tx);
+                    *pair.rx.get_mut() = Some(rx);
+                }
+            });
+        }
+        let result = self.start_queues(control, assigned);
+        if result.is_err() {
+            // Nothing may write to the rings any more.
+            let _ = self.chip.reset(false);
+            self.free_rings();
+        }
+        result
+    }
+
+    fn start_queues(&self, control: &mut Control, assigned: Option<[u8; 6]>) -> Result {
+        self.chip.request_max_frame(control.filters.max_frame())?;
+        self.chip.request_filters(&control.filters, assigned)?;
+        self.chip.configure_irqs();
+        for pair in &self.queues {
+            let usecs = match control.moderation {
+                Moderation::Fixed(usecs) => usecs,
+                Moderation::Adaptive => poll::DEFAULT_USECS,
+            };
+            pair.itr.set(usecs);
+            self.chip.set_queue_itr(pair.index, usecs);
+            self.chip.enable_queue(pair.index, true)?;
+        }
+        self.region.set_device_state(DeviceState::Up);
+        control.up = true;
+        for pair in &self.queues {
+            // SAFETY: NAPI is still disabled: this is its owner.
+            if let Some(rx) = unsafe { pair.rx.get_mut() } {
+                rx.fill(&pair.receive_context(Some(&self.chip)));
+            }
+            pair.napi.enable();
+            // SAFETY: The device is valid and the ring exists.
+            if let Some(tx) = unsafe { pair.tx.get_mut() } {
+                tx.stack().wake();
+            }
+        }
+        self.chip.unmask_all();
+        // Whatever came before the unmasking.
+        self.chip.kick_all();
+        self.service_work.requeue(&self.queue, 0);
+        Ok(())
+    }
+
+    /// Takes the interface down: queues, interrupts, rings.
+    pub(crate) fn down(&self, control: &mut Control) {
+        if !control.up {
+            return;
+        }
+        let readable = self.is_reachable(control);
+        control.up = false;
+        control.link = None;
+        // SAFETY: The device is valid.
+        unsafe { bindings::netif_carrier_off(self.netdev.as_ptr()) };
+        self.with_tx_locked(|| {
+            for pair in &self.queues {
+                // SAFETY: The transmit lock is held.
+                if let Some(tx) = unsafe { pair.tx.get_mut() } {
+                    tx.stack().stop();
+                }
+            }
+        });
+        if !control.quiesced {
+            self.chip.mask_all();
+            for pair in &self.queues {
+                pair.napi.disable();
+            }
+        }
+        control.quiesced = false;
+        for pair in &self.queues {
+            if let Err(e) = self.chip.enable_queue(pair.index, false) {
+                if !control.detached {
+                    dev_warn!(
+                        self.function.device(),
+                        "queue pair {} does not stop ({:?})\n",
+                        pair.index,
+                        e
+                    );
+                    // Nothing may write to the rings any more.
+                    let _ = self.chip.reset(false);
+                }
+            }
+        }
+        if readable {
+            control.counters.update(&self.chip, &self.region);
+        }
+        self.region.set_device_state(DeviceState::Down);
+        self.free_rings();
+    }
+
+    /// Whether the device is the one that this driver has set up: not replaced, not in reset, not gone.
+    pub(crate) fn is_reachable(&self, control: &Control) -> bool {
+        !control.detached && !control.quiesced && self.gate.pending() == Pending::Nothing
+    }
+
+    fn free_rings(&self) {
+        for pair in &self.queues {
+            let rings = self.with_tx_locked(|| {
+                // SAFETY: NAPI is disabled and the transmit lock held.
+                unsafe { (pair.tx.get_mut().take(), pair.rx.get_mut().take()) }
+            });
+            drop(rings);
+        }
+    }
+
+    fn describe_queue(
+        &self,
+        index: u32,
+        kind: QueueKind,
+        hw_index: usize,
+        descriptors: &crate::queue::Descriptors,
+    ) {
+        let mut entry = QueueEntry::describe(
+            kind,
+            hw_index as u16,
+            descriptors.dma_address(),
+            descriptors.count(),
+        );
+        if kind == QueueKind::Rx {
+            entry.buffer_len.set(crate::queue::rx::BUFFER_LEN);
+            entry.table_offset.set(self.region.table_offset(index));
+        }
+        self.region.describe_queue(index, &entry);
+    }
+
+    /// Looks at link, counters and announcement from time to time.
+    fn service_worker(&self) {
+        {
+            let mut control = self.control.lock();
+            if !control.detached {
+                self.service(&mut control);
+            }
+        }
+        self.service_work.queue(&self.queue, SERVICE_MS);
+    }
+
+    fn service(&self, control: &mut Control) {
+        let asked = !control.quiesced && self.chip.reset_asked();
+        if asked {
+            dev_info!(
+                self.function.device(),
+                "the physical function was reset, restoring\n"
+            );
+        }
+        if self.restore_if_needed(control, asked).is_err() {
+            return;
+        }
+        if let Some(offer) = self.offer {
+            if !offer.accepted().unwrap_or(true) {
+                self.announce();
+            }
+        }
+        if !control.up {
+            return;
+        }
+        control.counters.update(&self.chip, &self.region);
+        // A receive ring that ran dry raises no interrupt when memory is there again.
+        for pair in &self.queues {
+            self.chip.kick_queue(pair.index);
+        }
+        let link = self.chip.link();
+        if link != control.link {
+            control.link = link;
+            self.report_link(link);
+        }
+    }
+
+    fn report_link(&self, link: Option<(u32, bool)>) {
+        match link {
+            Some((speed, full)) => {
+                if !self.carrier() {
+                    dev_info!(
+                        self.function.device(),
+                        "{}: link is up, {} Mb/s, {} duplex\n",
+                        self.netdev_name(),
+                        speed,
+                        if full { "full" } else { "half" }
+                    );
+                }
+                // SAFETY: The device is valid.
+                unsafe { bindings::netif_carrier_on(self.netdev.as_ptr()) };
+            }
+            None => {
+                if self.carrier() {
+                    dev_info!(
+                        self.function.device(),
+                        "{}: link is down\n",
+                        self.netdev_name()
+                    );
+                }
+                // SAFETY: The device is valid.
+                unsafe { bindings::netif_carrier_off(self.netdev.as_ptr()) };
+            }
+        }
+    }
+
+    /// Has switches and neighbours told where the function is now.
+    fn peers_worker(&self) {
+        // SAFETY: The device is registered: remove cancels this item after unregistering only, and waits.
+        unsafe { bindings::netdev_notify_peers(self.netdev.as_ptr()) };
+    }
+
+    /// For [`pci::Driver::shutdown`].
+    pub fn shutdown(&self) {
+        let mut control = self.control.lock();
+        self.quiesce(&mut control);
+        self.chip.mask_all();
+        for pair in &self.queues {
+            let _ = self.chip.enable_queue(pair.index, false);
+        }
+        control.detached = true;
+        // What runs next in this machine does not know the region.
+        if let Some(offer) = self.offer {
+            offer.retract();
+        }
+    }
+
+    /// For [`pci::Driver::reset_prepare`].
+    pub fn reset_prepare(&self) {
+        let mut control = self.control.lock();
+        let readable = self.is_reachable(&control);
+        self.quiesce(&mut control);
+        if readable {
+            control.counters.update(&self.chip, &self.region);
+        }
+        control.detached = true;
+    }
+
+    /// For [`pci::Driver::reset_done`].
+    pub fn reset_done(&self) {
+        {
+            let mut control = self.control.lock();
+            control.detached = false;
+            self.gate.close();
+            self.announce();
+        }
+        self.restore_work.requeue(&self.queue, 0);
+    }
+}
+
+/// Nanoseconds since `start`.
+pub(crate) fn elapsed_ns(start: Instant<Monotonic>) -> u64 {
+    // CAST: Monotonic time does not go back.
+    start.elapsed().as_nanos().max(0) as u64
+}
+
+/// Waits until `done`, looking every 10 µs, for at most `millis` milliseconds.
+pub fn poll_until(millis: u32, mut done: impl FnMut() -> bool) -> Result {
+    for i in 0..millis * 100 {
+        if done() {
+            return Ok(());
+        }
+        if i < 10 {
+            kernel::time::delay::udelay(Delta::from_micros(2));
+        } else {
+            kernel::time::delay::fsleep(Delta::from_micros(10));
+        }
+    }
+    Err(ETIMEDOUT)
+}
+
+const _: () = assert!(DEFAULT_RING <= MAX_RING);

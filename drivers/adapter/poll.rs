@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The data path: interrupts, NAPI, transmit.
+
+use super::{
+    Adapter,
+    Chip,
+    QueuePair, //
+};
+use crate::{
+    bindings,
+    net::Skb,
+    queue::rx::Context, //
+};
+use compsc_core::gate::{
+    Entry,
+    Exit, //
+};
+use kernel::prelude::*;
+
+/// Interval of queue interrupts to start with, in microseconds.
+pub(super) const DEFAULT_USECS: u32 = 50;
+
+/// Transmitted packets that one poll takes back.
+const TX_BUDGET: u32 = 256;
+
+/// Interval in microseconds that suits a poll which handled this many packets: short for a few
+/// packets (latency), long for many (throughput).
+const fn adaptive_usecs(packets: u32) -> u32 {
+    match packets {
+        0..=4 => 14,
+        5..=32 => 50,
+        _ => 122,
+    }
+}
+
+impl<C: Chip> QueuePair<C> {
+    /// What receiving needs; `chip` is `None` while the device must be left alone.
+    #[inline(always)]
+    pub(super) fn receive_context<'a>(&'a self, chip: Option<&'a C>) -> Context<'a, C> {
+        // SAFETY: The device is valid; the word is read as it stands.
+        let features =
+            unsafe { (&raw const (*self.adapter().netdev.as_ptr()).features).read_volatile() };
+        Context {
+            regs: chip,
+            napi: &self.napi,
+            stats: &self.rx_stats,
+            checksum: features & (1 << bindings::NETIF_F_RXCSUM_BIT) != 0,
+            frame_errors: C::RX_FRAME_ERRORS,
+            checksum_errors: C::RX_CHECKSUM_ERRORS,
+        }
+    }
+}
+
+impl<C: Chip> Adapter<C> {
+    /// Handler of a queue pair's vector.
+    pub(super) extern "C" fn queue_irq(_irq: c_int, data: *mut c_void) -> bindings::irqreturn_t {
+        // SAFETY: The handler was installed with a queue pair.
+        let pair = unsafe { &*data.cast::<QueuePair<C>>() };
+        // Not a section: whatever device this reaches, the restore masks and unmasks anew.
+        pair.adapter().chip.mask_queue_irq(pair.index);
+        pair.napi.schedule_from_irq();
+        bindings::irqreturn::IRQ_HANDLED
+    }
+
+    /// Handler of the last vector: mailbox, link, and the host's wake-up after a migration.
+    pub(super) extern "C" fn other_irq(_irq: c_int, data: *mut c_void) -> bindings::irqreturn_t {
+        // SAFETY: The handler was installed with an adapter.
+        let this = unsafe { &*data.cast::<Self>() };
+        this.service_work.requeue(&this.queue, 0);
+        // An emulator that never forgets a vector assignment may still send another driver's queue
+        // interrupts here.
+        for pair in &this.queues {
+            pair.napi.schedule_from_irq();
+        }
+        bindings::irqreturn::IRQ_HANDLED
+    }
+
+    /// NAPI poll function.
+    pub(super) extern "C" fn poll(napi: *mut bindings::napi_struct, budget: c_int) -> c_int {
+        // SAFETY: The instance is the first part of a pinned queue pair.
+        let pair =
+            unsafe { &*kernel::container_of!(napi.cast::<crate::net::Napi>(), QueuePair<C>, napi) };
+        // CAST: A budget is not negative, and work not larger than it.
+        pair.poll(budget as u32) as c_int
+    }
+
+    #[cold]
+    fn ask_for_restore(&self) {
+        self.restore_work.requeue(&self.queue, 0);
+    }
+}
+
+impl<C: Chip> QueuePair<C> {
+    #[inline(always)]
+    fn poll(&self, budget: u32) -> u32 {
+        let adapter = self.adapter();
+        let Entry::Pass(ticket) = adapter.gate.enter() else {
+            adapter.ask_for_restore();
+            self.napi.complete(0);
+            return 0;
+        };
+        // SAFETY: NAPI polls: this is the owner of the instance. The ring exists while NAPI is enabled,
+        // and is not replaced meanwhile.
+        let (tx, rx) = unsafe { ((*self.tx.as_ptr()).as_ref(), self.rx.get_mut()) };
+        let (Some(tx), Some(rx)) = (tx, rx) else {
+            self.napi.complete(0);
+            return 0;
+        };
+        // CAST: A budget is small.
+        // SAFETY: As above.
+        let tx_done = unsafe { tx.clean(&self.tx_stats, TX_BUDGET, budget as i32) };
+        if budget == 0 {
+            // Netpoll: transmit only.
+            return 0;
+        }
+        let cx = self.receive_context(Some(&adapter.chip));
+        let cleaned = rx.clean(&cx, || adapter.gate.dummy_writes(), budget);
+        // A ring that ran dry is left to the service worker's kick: polling would not make memory.
+        let filled = if cleaned.packets != 0 || !cleaned.filled || rx.wants_buffers() {
+            rx.fill(&cx) || rx.is_dry()
+        } else {
+            true
+        };
+
+        if adapter.gate.exit(ticket) == Exit::Moved {
+            adapter.ask_for_restore();
+            // Unless there is more to do, when the next poll finds the gate stale.
+            if cleaned.packets < budget {
+                self.napi.complete(cleaned.packets);
+            }
+            return cleaned.packets;
+        }
+        if cleaned.packets == budget || !tx_done || !filled {
+            return budget;
+        }
+        if self.napi.complete(cleaned.packets) {
+            if adapter.adaptive.get() != 0 {
+                let usecs = adaptive_usecs(cleaned.packets);
+                if usecs != self.itr.get() {
+                    self.itr.set(usecs);
+                    adapter.chip.set_queue_itr(self.index, usecs);
+                }
+            }
+            adapter.chip.unmask_queue_irq(self.index);
+        }
+        cleaned.packets
+    }
+
+    /// Transmits a packet, or gives it back when the stack shall keep it.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the transmit queue's lock.
+    #[inline(always)]
+    pub(super) unsafe fn xmit(&self, skb: Skb) -> core::result::Result<(), Skb> {
+        let adapter = self.adapter();
+        // SAFETY: The transmit lock keeps the ring; only its shared side is used.
+        let Some(tx) = (unsafe { (*self.tx.as_ptr()).as_ref() }) else {
+            self.tx_stats.dropped.add(1);
+            return Ok(());
+        };
+        let Entry::Pass(ticket) = adapter.gate.enter() else {
+            tx.stack().stop();
+            adapter.ask_for_restore();
+            return Err(skb);
+        };
+        // SAFETY: By this function's requirement.
+        let result = unsafe { tx.xmit(&adapter.chip, &self.tx_stats, skb) };
+        if adapter.gate.exit(ticket) == Exit::Moved {
+            adapter.ask_for_restore();
+        }
+        result
+    }
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Restore: making a device that knows nothing into the one that the guest had (the paper's replay).
+//!
+//! One path serves all causes: a migration, an aborted one, a function-level reset, a reset of the PF, a
+//! transmit hang, resume from suspend, and the debugfs trigger.
+//!
+//! 1. Quiesce: the gate is closed, NAPI disabled, transmit locked out. Carrier and queueing discipline
+//!    notice nothing.
+//! 2. Reset the function and shake hands with the PF.
+//! 3. Consume what the old device had finished: it is in memory.
+//! 4. Ask the PF for MAC, VLANs, multicast and frame size again.
+//! 5. Replay the log up to the interrupt routing, lay out the rings from slot 0, replay the queue
+//!    enables, write the tails.
+//! 6. Open the gate, start NAPI and transmit, replay the interrupt masks, raise all vectors.
+
+use super::{
+    elapsed_ns,
+    Adapter,
+    Chip,
+    Control, //
+};
+use crate::{
+    net::BottomHalvesOff,
+    queue::Descriptors,
+    trace, //
+};
+use compsc_core::{
+    class::Phase,
+    gate::{
+        self,
+        Pending,
+        Published,
+        Word as _, //
+    },
+};
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant, //
+    },
+};
+
+/// Milliseconds until another attempt when the PF does not answer.
+const RETRY_MS: u32 = 100;
+
+/// Seconds after which a silent PF is reported, for the first time; then after twice as long, and so on.
+const REPORT_S: u64 = 2;
+
+/// Times that a locked gate is looked at, every millisecond, before the worker comes back later.
+const LOCKED_LOOKS: u32 = 50;
+
+impl<C: Chip> Adapter<C> {
+    /// Runs a restore that somebody asked for.
+    pub(super) fn restore_worker(&self) {
+        let mut control = self.control.lock();
+        if control.detached {
+            return;
+        }
+        // The result is seen to inside: a failure queues the next attempt.
+        let _ = self.restore_if_needed(&mut control, false);
+    }
+
+    /// Restores if the host moved the function, a restore is unfinished, or `force`.
+    pub(crate) fn restore_if_needed(&self, control: &mut Control, force: bool) -> Result {
+        if control.detached {
+            return Err(ENODEV);
+        }
+        let mut force = force;
+        for _ in 0..LOCKED_LOOKS {
+            let word = match self.gate.pending() {
+                Pending::Locked => {
+                    fsleep(Delta::from_millis(1));
+                    continue;
+                }
+                Pending::Restore(word) => word,
+                Pending::Nothing if force => self.gate.word().load(),
+                Pending::Nothing => return Ok(()),
+            };
+            self.quiesce(control);
+            match self.restore(control, word) {
+                Ok(Published::Open) => {
+                    control.unanswered = None;
+                    return Ok(());
+                }
+                // The host moved the function once more meanwhile.
+                Ok(Published::Again) => force = false,
+                Err(e) => {
+                    self.report_failure(control, e);
+                    self.restore_work.queue(&self.queue, RETRY_MS);
+                    return Err(e);
+                }
+            }
+        }
+        self.restore_work.queue(&self.queue, RETRY_MS);
+        Err(EAGAIN)
+    }
+
+    fn report_failure(&self, control: &mut Control, error: Error) {
+        let (since, reports) = *control
+            .unanswered
+            .get_or_insert_with(|| (Instant::now(), 0));
+        let waited = elapsed_ns(since) / 1_000_000_000;
+        if waited >= REPORT_S << reports {
+            control.unanswered = Some((since, reports + 1));
+            dev_warn!(
+                self.function.device(),
+                "{}: no answer from the physical function for {} s ({:?}); is its driver loaded and its interface up? Trying again\n",
+                self.netdev_name(),
+                waited,
+                error
+            );
+        }
+    }
+
+    /// Locks the data path out. What the stack sees does not change.
+    pub(super) fn quiesce(&self, control: &mut Control) {
+        self.gate.close();
+        if control.quiesced || !control.up {
+            return;
+        }
+        for pair in &self.queues {
+            pair.napi.disable();
+        }
+        // The gate is closed: after the last transmit function that was under way has ended, none touches
+        // the ring.
+        self.with_tx_locked(|| ());
+        control.quiesced = true;
+    }
+
+    /// Restores for a gate word. The data path is locked out before, and let in again on success.
+    fn restore(&self, control: &mut Control, word: u32) -> Result<Published> {
+        let begin = Instant::now();
+        trace::restore_begin(self.function, gate::version(word));
+        let start = Instant::now();
+        let assigned = self.chip.reset(true)?;
+        let mailbox_ns = self.chip.mailbox_ns();
+        let reset_ns = elapsed_ns(start).saturating_sub(mailbox_ns);
+        if control.quiesced {
+            // After the reset: a device that was still running sends nothing that we would send again.
+            self.consume();
+        }
+
+        let start = Instant::now();
+        self.chip.request_max_frame(control.filters.max_frame())?;
+        self.chip.request_filters(&control.filters, assigned)?;
+        let mailbox_ns = mailbox_ns + elapsed_ns(start);
+
+        // The host's figures hold for one version, and are accounted once.
+        let version = gate::version(word);
+        let frozen = version != 0
+            && self.region.frozen_version() == version
+            && gate::version(self.region.restored_word()) != version
+            && !control.frozen_taken;
+        control.counters.rebase(&self.chip, &self.region, frozen);
+        control.frozen_taken |= frozen;
+
+        let start = Instant::now();
+        for phase in [Phase::Setup, Phase::Rings, Phase::Interrupts] {
+            self.replay(phase);
+        }
+        let mut replay_ns = elapsed_ns(start);
+
+        let mut rings_ns = 0;
+        let mut resent = 0;
+        if control.up {
+            let start = Instant::now();
+            let mut tails = KVec::with_capacity(self.queues.len(), GFP_KERNEL)?;
+            for pair in &self.queues {
+                let before = pair.tx_stats.replayed.get();
+                // SAFETY: NAPI is disabled, the gate closed, and the function reset.
+                let slots = unsafe {
+                    match ((*pair.tx.as_ptr()).as_ref(), pair.rx.get_mut()) {
+                        (Some(tx), Some(rx)) => {
+                            let (tx_head, rx_head) = self.chip.heads(pair.index);
+                            self.check_head(tx_head, tx.descriptors())?;
+                            self.check_head(rx_head, rx.descriptors())?;
+                            (tx.relayout(&pair.tx_stats, tx_head)?, rx.relayout(rx_head))
+                        }
+                        _ => (0, 0),
+                    }
+                };
+                resent += pair.tx_stats.replayed.get() - before;
+                tails.push(slots, GFP_KERNEL)?;
+            }
+            rings_ns = elapsed_ns(start);
+            let start = Instant::now();
+            self.replay(Phase::Enable);
+            for (pair, (tx_tail, rx_tail)) in self.queues.iter().zip(tails) {
+                self.chip.wait_queue_enabled(pair.index)?;
+                self.chip.write_rx_tail(pair.index, rx_tail);
+                self.chip.write_tx_tail(pair.index, tx_tail);
+            }
+            replay_ns += elapsed_ns(start);
+        }
+
+        let published = self.gate.publish(word);
+        if published == Published::Again {
+            return Ok(published);
+        }
+        control.frozen_taken = false;
+        let ns = elapsed_ns(begin);
+        self.region.set_restored(
+            word,
+            ns,
+            [reset_ns, mailbox_ns, replay_ns, rings_ns],
+            resent,
+        );
+        if control.up {
+            self.resume(control);
+            self.peers_work.requeue(&self.queue, 0);
+        }
+        trace::restore_end(self.function, gate::version(word), ns, resent);
+        Ok(published)
+    }
+
+    /// A device that was reset begins at slot 0. One that does not (the emulator keeps its heads) is
+    /// followed, as long as its head is inside the ring.
+    fn check_head(&self, head: u32, descriptors: &Descriptors) -> Result {
+        if head < descriptors.count() {
+            return Ok(());
+        }
+        dev_warn!(
+            self.function.device(),
+            "the reset left the head of a ring of {} descriptors at {}\n",
+            descriptors.count(),
+            head
+        );
+        Err(EIO)
+    }
+
+    /// Lets the data path in again.
+    fn resume(&self, control: &mut Control) {
+        control.quiesced = false;
+        for pair in &self.queues {
+            pair.napi.enable();
+        }
+        self.with_tx_locked(|| {
+            for pair in &self.queues {
+                // SAFETY: The transmit lock is held; only the ring's shared side is used.
+                if let Some(tx) = unsafe { (*pair.tx.as_ptr()).as_ref() } {
+                    tx.stack().touch_watchdog();
+                    tx.stack().wake();
+                }
+            }
+        });
+        self.replay(Phase::Unmask);
+        // Causes raised on the old device are lost with it.
+        self.chip.kick_all();
+        for pair in &self.queues {
+            pair.napi.schedule();
+        }
+    }
+
+    /// Hands up what the old device had received, and takes back what it had sent.
+    fn consume(&self) {
+        for pair in &self.queues {
+            let _bh = BottomHalvesOff::new();
+            // SAFETY: NAPI is disabled: this is the owner of the instance. The gate is closed: no transmit
+            // function touches the ring.
+            unsafe {
+                if let Some(tx) = (*pair.tx.as_ptr()).as_ref() {
+                    while !tx.clean(&pair.tx_stats, 256, 0) {}
+                }
+                if let Some(rx) = pair.rx.get_mut() {
+                    let cx = pair.receive_context(None);
+                    // Bounded: buffers are posted again, but no device fills them.
+                    rx.clean(&cx, || self.gate.dummy_writes(), u32::MAX);
+                    rx.fill(&cx);
+                }
+            }
+        }
+    }
+
+    fn replay(&self, phase: Phase) {
+        self.chip.hw().replay(phase, |register, index, value| {
+            trace::replay(self.function, register, index, value);
+        });
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hardware counters that go on although the device that counts is replaced (self-emulation).
+
+use super::Chip;
+use crate::region::SharedRegion;
+use compsc_core::{
+    counter::{
+        Mode,
+        SelfEmulated, //
+    },
+    region::CounterEntry,
+};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::Arc, //
+};
+
+/// A self-emulated counter of a chip.
+pub struct CounterDesc<C> {
+    /// Name that `ethtool -S` shows.
+    pub name: &'static CStr,
+    /// Register offset.
+    pub register: u32,
+    /// Width in bits.
+    pub width: u8,
+    /// How the register counts.
+    pub mode: Mode,
+    /// Reads the register.
+    pub read: fn(&C) -> u64,
+}
+
+/// The counters of a function, under the control lock.
+pub(crate) struct Counters {
+    values: KVec<SelfEmulated>,
+}
+
+impl Counters {
+    /// Counters at 0, and their entries in the shared region.
+    pub(crate) fn new<C: Chip>(_chip: &C, region: &Arc<SharedRegion>) -> Result<Self> {
+        let mut values = KVec::with_capacity(C::COUNTERS.len(), GFP_KERNEL)?;
+        for (i, desc) in C::COUNTERS.iter().enumerate() {
+            values.push(SelfEmulated::new(desc.width, desc.mode, 0), GFP_KERNEL)?;
+            // CAST: Few counters.
+            region.describe_counter(
+                i as u32,
+                &CounterEntry::describe(desc.register, desc.width, desc.mode),
+            );
+        }
+        Ok(Self { values })
+    }
+
+    /// Starts at what the device counts now, without accounting it: it was somebody else's.
+    pub(crate) fn restart<C: Chip>(&mut self, chip: &C) {
+        for (value, desc) in self.values.iter_mut().zip(C::COUNTERS) {
+            value.rebase(None, (desc.read)(chip));
+        }
+    }
+
+    /// Accounts what the device has counted since the last look.
+    pub(crate) fn update<C: Chip>(&mut self, chip: &C, region: &SharedRegion) {
+        for (i, (value, desc)) in self.values.iter_mut().zip(C::COUNTERS).enumerate() {
+            value.update((desc.read)(chip));
+            // CAST: Few counters.
+            region.set_counter(i as u32, value.value(), value.last());
+        }
+    }
+
+    /// Goes on with another device. `frozen` tells that the host has read the old one's counters.
+    pub(crate) fn rebase<C: Chip>(&mut self, chip: &C, region: &SharedRegion, frozen: bool) {
+        for (i, (value, desc)) in self.values.iter_mut().zip(C::COUNTERS).enumerate() {
+            // CAST: Few counters.
+            let frozen = frozen.then(|| region.frozen_counter(i as u32)).flatten();
+            value.rebase(frozen, (desc.read)(chip));
+            region.set_counter(i as u32, value.value(), value.last());
+        }
+    }
+
+    /// Values in the order of [`Chip::COUNTERS`].
+    pub(crate) fn values(&self) -> impl Iterator<Item = u64> + '_ {
+        self.values.iter().map(SelfEmulated::value)
+    }
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Static inlines and macros of the kernel as functions, for the Rust glue layer. This header is also
+ * what bindgen reads: drivers/bindings.txt names what it takes from the includes.
+ */
+#ifndef COMPSC_HELPERS_H
+#define COMPSC_HELPERS_H
+
+#include <linux/dma-mapping.h>
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/if_vlan.h>
+#include <linux/interrupt.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/netdevice.h>
+#include <linux/pci.h>
+#include <linux/rtnetlink.h>
+#include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include <linux/workqueue.h>
+#include <net/netdev_queues.h>
+#include <net/page_pool/helpers.h>
+
+#include "vfio/helpers.h"
+
+/* Sizes as the C compiler sees them: bindgen's must agree. */
+size_t compsc_sizeof_net_device(void);
+size_t compsc_sizeof_sk_buff(void);
+size_t compsc_sizeof_napi_struct(void);
+
+/* PCI and DMA. */
+int compsc_dma_set_mask_and_coherent(struct device *dev, u64 mask);
+int compsc_pci_request_mem_regions(struct pci_dev *pdev, const char *name);
+void compsc_pci_release_mem_regions(struct pci_dev *pdev);
+int compsc_request_irq(unsigned int irq, irq_handler_t handler, const char *name, void *data);
+
+/* Work. */
+void compsc_init_delayed_work(struct delayed_work *work, work_func_t func);
+struct workqueue_struct *compsc_alloc_workqueue(const char *name);
+bool compsc_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
+			       unsigned int msecs);
+bool compsc_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
+			     unsigned int msecs);
+
+/* Network device, queues and NAPI. */
+void *compsc_netdev_priv(struct net_device *dev);
+void compsc_set_netdev_dev(struct net_device *dev, struct device *parent);
+void compsc_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
+void compsc_eth_hw_addr_random(struct net_device *dev);
+bool compsc_netif_running(const struct net_device *dev);
+bool compsc_netif_carrier_ok(const struct net_device *dev);
+void compsc_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
+			   int (*poll)(struct napi_struct *, int), int index);
+void compsc_netif_napi_del(struct napi_struct *napi);
+void compsc_netif_napi_set_irq(struct napi_struct *napi, int irq);
+bool compsc_napi_schedule(struct napi_struct *napi);
+void compsc_napi_schedule_irqoff(struct napi_struct *napi);
+void compsc_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
+void compsc_local_bh_disable(void);
+void compsc_local_bh_enable(void);
+void compsc_netif_tx_lock_bh(struct net_device *dev);
+void compsc_netif_tx_unlock_bh(struct net_device *dev);
+struct netdev_queue *compsc_netdev_get_tx_queue(struct net_device *dev, unsigned int index);
+void compsc_netif_tx_stop_queue(struct netdev_queue *txq);
+void compsc_netif_tx_start_queue(struct netdev_queue *txq);
+bool compsc_netif_tx_queue_stopped(const struct netdev_queue *txq);
+void compsc_netdev_tx_reset_queue(struct netdev_queue *txq);
+bool compsc_netdev_tx_sent_queue(struct netdev_queue *txq, unsigned int bytes);
+void compsc_netdev_tx_completed_queue(struct netdev_queue *txq, unsigned int packets,
+				      unsigned int bytes);
+void compsc_txq_trans_cond_update(struct netdev_queue *txq);
+bool compsc_netdev_xmit_more(void);
+void compsc_smp_mb(void);
+
+/* Tracepoints. */
+void compsc_trace_replay(const char *function, const char *name, unsigned int index, u32 offset,
+			 u32 value);
+void compsc_trace_restore_begin(const char *function, u32 version);
+void compsc_trace_restore_end(const char *function, u32 version, u64 ns, u64 resent);
+
+/* Lists of addresses: calls back for each. */
+void compsc_hw_addr_list_for_each(const struct netdev_hw_addr_list *list,
+				  void (*each)(void *data, const u8 *addr), void *data);
+
+/* Settings of ethtool that the kernel names by macros. */
+enum {
+	COMPSC_COALESCE_USECS = ETHTOOL_COALESCE_USECS,
+	COMPSC_COALESCE_ADAPTIVE = ETHTOOL_COALESCE_USE_ADAPTIVE,
+};
+
+/* Buffers. */
+enum { COMPSC_PP_FLAGS = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV };
+
+struct page *compsc_page_pool_alloc(struct page_pool *pool, dma_addr_t *dma);
+void compsc_page_pool_put(struct page_pool *pool, struct page *page, bool in_napi);
+struct sk_buff *compsc_build_rx_skb(struct page_pool *pool, struct page *page,
+				    unsigned int headroom, unsigned int len);
+void compsc_skb_add_rx_page(struct page_pool *pool, struct sk_buff *skb, struct page *page,
+			    unsigned int offset, unsigned int len);
+void *compsc_page_address(const struct page *page);
+dma_addr_t compsc_dma_map_head(struct device *dev, void *data, size_t len);
+dma_addr_t compsc_skb_frag_dma_map(struct device *dev, const skb_frag_t *frag, size_t offset,
+				   size_t len);
+bool compsc_dma_mapping_error(struct device *dev, dma_addr_t dma);
+void compsc_dma_unmap_tx(struct device *dev, dma_addr_t dma, size_t len);
+void compsc_dev_kfree_skb_any(struct sk_buff *skb);
+void compsc_vlan_put_tag(struct sk_buff *skb, u16 tci);
+int compsc_skb_cow_head(struct sk_buff *skb);
+bool compsc_skb_put_padto(struct sk_buff *skb, unsigned int len);
+
+#endif

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What software sees of the Intel 82576 and 82599: register maps, descriptor formats, mailbox messages.
+//!
+//! Pure data and constant functions over [`compsc_core`]; no kernel, no hardware access, no unsafe code. The facts come
+//! from the datasheets and from the sources of the Linux drivers igb, igbvf, ixgbe and ixgbevf.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`vf82576`] | registers of an 82576 virtual function |
+//! | [`desc`] | advanced receive and transmit descriptors of both chips |
+//! | [`mailbox`] | messages between an 82576 virtual function and its physical function |
+
+#![cfg_attr(not(any(test, CONFIG_RUST)), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod desc;
+pub mod mailbox;
+pub mod vf82576;
+
+use compsc_core::regs::{
+    Map,
+    RegisterDesc, //
+};
+
+/// Chip ids in the shared region and in the migration stream.
+pub mod chip {
+    /// Intel 82576 Gigabit Ethernet controller.
+    pub const I82576: u16 = 1;
+    /// Intel 82599 10 Gigabit Ethernet controller.
+    pub const I82599: u16 = 2;
+
+    /// The name of a chip id.
+    pub const fn name(chip: u16) -> Option<&'static str> {
+        match chip {
+            I82576 => Some("82576"),
+            I82599 => Some("82599"),
+            _ => None,
+        }
+    }
+}
+
+/// The register table for a chip id and [role](compsc_core::region::role), for tools that decode a log.
+pub fn table(chip: u16, role: u16) -> Option<&'static [RegisterDesc]> {
+    type Vf = vf82576::Vf82576;
+    (chip == Vf::CHIP && role == Vf::ROLE).then_some(Vf::TABLE)
+}

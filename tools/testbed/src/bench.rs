@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Data-path benchmark: what a packet, or a byte of a stream, costs in guest instructions.
+//!
+//! It runs in a VM with one processor whose clock is its instruction counter (`scripts/vm --icount`: one
+//! instruction is one nanosecond). A virtual function talks to its physical function inside that VM; the
+//! driver of the virtual function is changed, everything else stays. What is measured is the time that the
+//! processor was not idle, so the figures hold both ends of the connection, and a difference between two
+//! drivers is a difference between the drivers.
+//!
+//! For the 64-byte cases the cost of the other end is measured too and taken off: a transmitted frame goes to
+//! an address that nobody has, and received frames are compared with frames sent to that address.
+
+use crate::host::nic::Adapter;
+use crate::host::nic::insmod;
+use crate::host::nic::modprobe;
+use crate::host::nic::wait_for;
+use crate::host::run;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::anyhow;
+use anyhow::bail;
+use clap::Args;
+use comfy_table::Cell;
+use comfy_table::CellAlignment;
+use comfy_table::Table;
+use nix::sched::CloneFlags;
+use nix::sched::setns;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::fs::File;
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+/// Network namespace of the physical function.
+const PEER: &str = "peer";
+const VF_ADDRESS: &str = "10.77.0.2";
+const PF_ADDRESS: &str = "10.77.0.1";
+const PORT: u16 = 7700;
+/// A unicast address that no port has: the switch drops the frame.
+const NOBODY: &str = "02:00:00:00:00:99";
+
+/// Measure what packets cost (run it with `make bench`).
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Folder with compsc.ko and igbvf_compsc.ko.
+    #[arg(long)]
+    modules: PathBuf,
+    /// Folder with the same modules, the recorder compiled out.
+    #[arg(long)]
+    without_recorder: PathBuf,
+    /// File for the figures (JSON).
+    #[arg(long)]
+    json: PathBuf,
+    /// Frames per 64-byte case.
+    #[arg(long, default_value_t = 60_000)]
+    frames: u64,
+    /// Bytes per stream case.
+    #[arg(long, default_value_t = 60_000_000)]
+    bytes: u64,
+    /// Exchanges of the request/response case.
+    #[arg(long, default_value_t = 4_000)]
+    exchanges: u64,
+}
+
+/// A driver of the virtual function under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Driver {
+    Ours,
+    WithoutRecorder,
+    Upstream,
+}
+
+impl Driver {
+    const ALL: [Self; 3] = [Self::Ours, Self::WithoutRecorder, Self::Upstream];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "igbvf_compsc",
+            Self::WithoutRecorder => "igbvf_compsc without recorder",
+            Self::Upstream => "igbvf",
+        }
+    }
+
+    fn load(self, args: &BenchArgs) -> Result<&'static str> {
+        let folder = match self {
+            Self::Upstream => {
+                modprobe("igbvf", &[])?;
+                return Ok("igbvf");
+            }
+            Self::Ours => &args.modules,
+            Self::WithoutRecorder => &args.without_recorder,
+        };
+        insmod(&folder.join("compsc.ko"))?;
+        insmod(&folder.join("igbvf_compsc.ko"))?;
+        Ok("igbvf_compsc")
+    }
+
+    fn unload(self) -> Result<()> {
+        match self {
+            Self::Upstream => run("rmmod", &["igbvf"]),
+            _ => run("rmmod", &["igbvf_compsc", "compsc"]),
+        }
+        .map(|_| ())
+    }
+}
+
+/// A case and the unit of its figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Case {
+    Transmit64,
+    Receive64,
+    StreamOut,
+    StreamIn,
+    Exchange,
+}
+
+impl Case {
+    const ALL: [Self; 5] = [
+        Self::Transmit64,
+        Self::Receive64,
+        Self::StreamOut,
+        Self::StreamIn,
+        Self::Exchange,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Transmit64 => "tx_64",
+            Self::Receive64 => "rx_64",
+            Self::StreamOut => "tcp_stream_out",
+            Self::StreamIn => "tcp_stream_in",
+            Self::Exchange => "tcp_rr",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Transmit64 | Self::Receive64 => "packet",
+            Self::StreamOut | Self::StreamIn => "byte",
+            Self::Exchange => "exchange",
+        }
+    }
+}
+
+/// One case, as the report holds it: guest instructions per unit.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    unit: &'static str,
+    ours: f64,
+    upstream: f64,
+    ratio: f64,
+    /// What recording adds, as a part of `ours`.
+    recorder_share: f64,
+}
+
+/// Runs the benchmark and writes the report.
+///
+/// # Errors
+///
+/// If the machine is not set up for it, or a driver does not work.
+pub fn bench(args: &BenchArgs) -> Result<()> {
+    if thread::available_parallelism()?.get() != 1 {
+        bail!("this measures instructions of one processor: start it by `make bench`");
+    }
+    let adapter = Adapter::set_up(0, 1)?;
+    run("ip", &["netns", "add", PEER])?;
+    run("ip", &["link", "set", &adapter.interface, "netns", PEER])?;
+    peer(|| {
+        run(
+            "ip",
+            &[
+                "addr",
+                "add",
+                &format!("{PF_ADDRESS}/24"),
+                "dev",
+                &adapter.interface,
+            ],
+        )?;
+        run("ip", &["link", "set", &adapter.interface, "up"])?;
+        run("ip", &["link", "set", "lo", "up"])
+    })?;
+    modprobe("pktgen", &[])?;
+    let idler = Idler::start()?;
+
+    let mut figures: BTreeMap<(Case, Driver), f64> = BTreeMap::new();
+    for driver in Driver::ALL {
+        eprintln!("measuring {}", driver.name());
+        for (case, value) in measure(args, &idler, &adapter, driver)? {
+            figures.insert((case, driver), value);
+        }
+    }
+
+    let rows: Vec<Row> = Case::ALL
+        .iter()
+        .map(|&case| {
+            let value = |driver| figures[&(case, driver)];
+            let (ours, upstream) = (value(Driver::Ours), value(Driver::Upstream));
+            Row {
+                name: case.name(),
+                unit: case.unit(),
+                ours,
+                upstream,
+                ratio: ours / upstream,
+                recorder_share: (ours - value(Driver::WithoutRecorder)) / ours,
+            }
+        })
+        .collect();
+    println!("{}", table(&rows));
+    let json = serde_json::json!({ "schema": 1, "cases": rows });
+    fs::write(&args.json, serde_json::to_string_pretty(&json)? + "\n")
+        .with_context(|| format!("cannot write {}", args.json.display()))
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "case",
+        "instructions per",
+        "ours",
+        "upstream",
+        "ratio",
+        "recorder",
+    ]);
+    for row in rows {
+        let cells = [
+            row.name.to_owned(),
+            row.unit.to_owned(),
+            format!("{:.3}", row.ours),
+            format!("{:.3}", row.upstream),
+            format!("{:.3}", row.ratio),
+            format!("{:.2} %", row.recorder_share * 100.0),
+        ];
+        table.add_row(cells.into_iter().enumerate().map(|(i, text)| {
+            let cell = Cell::new(text);
+            if i < 2 {
+                cell
+            } else {
+                cell.set_alignment(CellAlignment::Right)
+            }
+        }));
+    }
+    table
+}
+
+/// All cases with one driver.
+fn measure(
+    args: &BenchArgs,
+    idler: &Idler,
+    adapter: &Adapter,
+    driver: Driver,
+) -> Result<Vec<(Case, f64)>> {
+    let function = &adapter.functions[0];
+    function.bind(driver.load(args)?)?;
+    let device = Path::new("/sys/bus/pci/devices").join(&function.address);
+    let interface = wait_for(Duration::from_secs(10), "a network interface", || {
+        fs::read_dir(device.join("net"))
+            .ok()?
+            .find_map(Result::ok)
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+    })?;
+    run(
+        "ip",
+        &[
+            "addr",
+            "add",
+            &format!("{VF_ADDRESS}/24"),
+            "dev",
+            &interface,
+        ],
+    )?;
+    run("ip", &["link", "set", &interface, "up"])?;
+    wait_for(Duration::from_secs(20), "a link", || {
+        let carrier = fs::read_to_string(format!("/sys/class/net/{interface}/carrier")).ok()?;
+        (carrier.trim() == "1").then_some(())
+    })?;
+    // Neighbours are known before anything is counted.
+    run(
+        "ping",
+        &["-q", "-c", "3", "-i", "0.2", "-W", "2", PF_ADDRESS],
+    )?;
+    let mac = fs::read_to_string(format!("/sys/class/net/{interface}/address"))?;
+    let mac = mac.trim();
+
+    let mut results = Vec::new();
+    let mut put = |case: Case, cost: f64| {
+        eprintln!(
+            "  {:16} {cost:10.3} instructions per {}",
+            case.name(),
+            case.unit()
+        );
+        results.push((case, cost));
+    };
+    put(
+        Case::Transmit64,
+        pktgen(idler, &interface, NOBODY, args.frames)?,
+    );
+    let with = peer(|| pktgen(idler, &adapter.interface, mac, args.frames))?;
+    let without = peer(|| pktgen(idler, &adapter.interface, NOBODY, args.frames))?;
+    put(Case::Receive64, with - without);
+    // Caches and page pools are filled before anything is counted.
+    stream(idler, args.bytes / 4, Direction::Out).context("stream out")?;
+    put(
+        Case::StreamOut,
+        stream(idler, args.bytes, Direction::Out).context("stream out")?,
+    );
+    stream(idler, args.bytes / 4, Direction::In).context("stream in")?;
+    put(
+        Case::StreamIn,
+        stream(idler, args.bytes, Direction::In).context("stream in")?,
+    );
+    put(
+        Case::Exchange,
+        exchanges(idler, args.exchanges).context("exchanges")?,
+    );
+    run("ip", &["link", "set", &interface, "down"])?;
+
+    crate::host::write_sysfs(&device.join("driver/unbind"), &function.address)?;
+    driver.unload()?;
+    Ok(results)
+}
+
+/// Runs `work` on a thread inside the physical function's network namespace.
+fn peer<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                enter_peer()?;
+                work()
+            })
+            .join()
+            .map_err(|_| anyhow!("the peer's thread died"))?
+    })
+}
+
+fn enter_peer() -> Result<()> {
+    let namespace = File::open(format!("/run/netns/{PEER}"))?;
+    setns(namespace, CloneFlags::CLONE_NEWNET).context("cannot enter the peer's namespace")
+}
+
+/// Tells work from idleness: a thread of the lowest class turns a counter whenever nothing else wants the
+/// processor. Each turn is the same few instructions, so what the turns do not account for is work.
+struct Idler {
+    turns: Arc<AtomicU64>,
+    /// Instructions per turn.
+    turn: f64,
+}
+
+impl Idler {
+    fn start() -> Result<Self> {
+        let turns = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&turns);
+        let (ready, started) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let parameter = libc::sched_param { sched_priority: 0 };
+            // SAFETY: Changes the class of the calling thread, from a valid structure.
+            let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameter) };
+            let _ = ready.send(result);
+            loop {
+                counter.store(counter.load(Relaxed) + 1, Relaxed);
+            }
+        });
+        if started.recv()? != 0 {
+            bail!(
+                "cannot make an idle thread: {}",
+                std::io::Error::last_os_error()
+            );
+        }
+        let mut idler = Self { turns, turn: 0.0 };
+        let (time, turns) = (now()?, idler.turns.load(Relaxed));
+        thread::sleep(Duration::from_millis(500));
+        idler.turn = (now()? - time) / (idler.turns.load(Relaxed) - turns) as f64;
+        Ok(idler)
+    }
+
+    /// Instructions of work so far.
+    fn busy(&self) -> Result<f64> {
+        Ok(now()? - self.turns.load(Relaxed) as f64 * self.turn)
+    }
+}
+
+/// The clock, which counts instructions.
+fn now() -> Result<f64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+    Ok(now.tv_sec() as f64 * 1e9 + now.tv_nsec() as f64)
+}
+
+/// Sends 64-byte frames with the kernel's packet generator. Returns instructions per frame.
+fn pktgen(idler: &Idler, interface: &str, to: &str, frames: u64) -> Result<f64> {
+    let folder = Path::new("/proc/thread-self/net/pktgen");
+    let write = |file: &str, line: &str| -> Result<()> {
+        let path = folder.join(file);
+        fs::write(&path, format!("{line}\n")).with_context(|| {
+            format!(
+                "the packet generator refuses \"{line}\" ({})",
+                path.display()
+            )
+        })
+    };
+    write("kpktgend_0", "rem_device_all")?;
+    write("kpktgend_0", &format!("add_device {interface}"))?;
+    for line in [
+        &format!("count {frames}"),
+        "delay 0",
+        // The frame check sequence makes it 64.
+        "pkt_size 60",
+        "burst 1",
+        "clone_skb 0",
+        "dst 10.77.0.9",
+        &format!("dst_mac {to}"),
+    ] {
+        write(interface, line)?;
+    }
+    let before = idler.busy()?;
+    write("pgctrl", "start")?;
+    let after = idler.busy()?;
+    let result = fs::read_to_string(folder.join(interface))?;
+    write("kpktgend_0", "rem_device_all")?;
+    if !result.contains("Result: OK") {
+        bail!("the packet generator failed on {interface}:\n{result}");
+    }
+    Ok((after - before) / frames as f64)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Out,
+    In,
+}
+
+/// Connects the function's side with the physical function's and runs both ends. Returns the instructions
+/// that both took together.
+fn connected(
+    idler: &Idler,
+    near: impl FnOnce(TcpStream) -> Result<()> + Send,
+    far: impl FnOnce(TcpStream) -> Result<()> + Send,
+) -> Result<f64> {
+    thread::scope(|scope| {
+        let (ready, listening) = std::sync::mpsc::channel();
+        let server = scope.spawn(move || -> Result<()> {
+            enter_peer()?;
+            let listener = TcpListener::bind((PF_ADDRESS, PORT))?;
+            ready.send(())?;
+            far(listener.accept()?.0)
+        });
+        listening.recv().context("the peer cannot listen")?;
+        let stream = TcpStream::connect((PF_ADDRESS, PORT))?;
+        stream.set_nodelay(true)?;
+        let before = idler.busy()?;
+        near(stream)?;
+        server
+            .join()
+            .map_err(|_| anyhow!("the peer's thread died"))??;
+        Ok(idler.busy()? - before)
+    })
+}
+
+fn send(mut stream: TcpStream, bytes: u64) -> Result<()> {
+    let block = vec![0x5a; 128 * 1024];
+    let mut left = bytes;
+    while left > 0 {
+        let now = left.min(block.len() as u64) as usize;
+        stream.write_all(&block[..now])?;
+        left -= now as u64;
+    }
+    stream.shutdown(std::net::Shutdown::Write)?;
+    // Until the other side has everything.
+    let mut end = [0];
+    let _ = stream.read(&mut end)?;
+    Ok(())
+}
+
+fn receive(mut stream: TcpStream, bytes: u64) -> Result<()> {
+    let mut block = vec![0; 128 * 1024];
+    let mut got = 0;
+    loop {
+        let now = stream.read(&mut block)?;
+        if now == 0 {
+            break;
+        }
+        got += now as u64;
+    }
+    if got != bytes {
+        bail!("{got} of {bytes} bytes arrived");
+    }
+    Ok(())
+}
+
+/// A bulk stream. Returns instructions per byte.
+fn stream(idler: &Idler, bytes: u64, direction: Direction) -> Result<f64> {
+    let work = if direction == Direction::Out {
+        connected(idler, |s| send(s, bytes), |s| receive(s, bytes))?
+    } else {
+        connected(idler, |s| receive(s, bytes), |s| send(s, bytes))?
+    };
+    Ok(work / bytes as f64)
+}
+
+/// Single bytes there and back. Returns instructions per exchange.
+fn exchanges(idler: &Idler, count: u64) -> Result<f64> {
+    let near = |mut stream: TcpStream| -> Result<()> {
+        let mut byte = [1];
+        for _ in 0..count {
+            stream.write_all(&byte)?;
+            stream.read_exact(&mut byte)?;
+        }
+        Ok(())
+    };
+    let far = |mut stream: TcpStream| -> Result<()> {
+        stream.set_nodelay(true)?;
+        let mut byte = [0];
+        while stream.read(&mut byte)? != 0 {
+            stream.write_all(&byte)?;
+        }
+        Ok(())
+    };
+    Ok(connected(idler, near, far)? / count as f64)
+}

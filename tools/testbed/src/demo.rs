@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The demo: a guest under traffic goes from function to function and back, with our driver and
+//! then with the distribution's.
+
+use crate::analysis;
+use crate::analysis::Run;
+use crate::host;
+use crate::lab::Lab;
+use crate::lab::LabArgs;
+use crate::lab::StreamArgs;
+use crate::picture;
+use crate::report;
+use crate::session;
+use crate::session::Session;
+use crate::traffic::timeline::now_ns;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use clap::Args;
+use compsc_migrate::Observer;
+use compsc_migrate::Progress;
+use compsc_migrate::Stage;
+use compsc_migrate::Verdict;
+use indicatif::ProgressBar;
+use indicatif::ProgressDrawTarget;
+use indicatif::ProgressStyle;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of `testbed demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    lab: LabArgs,
+    #[command(flatten)]
+    streams: StreamArgs,
+    /// Migrations per driver.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    migrations: usize,
+    /// Drivers in the guest, one run each; the first is the product, the others are controls.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "compsc,igbvf",
+        value_name = "NAMES"
+    )]
+    drivers: Vec<String>,
+    /// QEMU's downtime limit in milliseconds.
+    #[arg(long, default_value_t = 300, value_name = "MS")]
+    downtime_limit: u64,
+    /// The same for controls: with a driver that announces nothing, all memory counts as dirty
+    /// and is copied while the guest is stopped.
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    control_downtime_limit: u64,
+    /// Seconds of traffic before the first and after each migration.
+    #[arg(long, default_value_t = 2, value_name = "S")]
+    settle: u64,
+    /// The same for a control: igbvf takes seconds to recover, and looks for a lost function only
+    /// ten seconds after it has reset one.
+    #[arg(long, default_value_t = 13, value_name = "S")]
+    control_settle: u64,
+    /// Folder for demo.json and demo.svg.
+    #[arg(long, value_name = "DIR")]
+    results: PathBuf,
+}
+
+/// Shows what goes on: a spinner on a terminal, lines elsewhere.
+pub struct Show {
+    bar: ProgressBar,
+    lines: bool,
+    label: String,
+}
+
+impl Show {
+    /// Nothing shown yet.
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>3} {msg}") {
+            bar.set_style(style);
+        }
+        let lines = bar.is_hidden();
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self {
+            bar,
+            lines,
+            label: String::new(),
+        }
+    }
+
+    /// A new step begins.
+    pub fn step(&mut self, words: &str) {
+        if self.lines {
+            eprintln!("{:6.1} s  {words}", self.bar.elapsed().as_secs_f64());
+        } else {
+            self.bar.set_message(words.to_owned());
+        }
+    }
+
+    /// Something to keep on the screen.
+    pub fn keep(&mut self, words: &str) {
+        if self.lines {
+            eprintln!("{:6.1} s  {words}", self.bar.elapsed().as_secs_f64());
+        } else {
+            self.bar.println(words);
+        }
+    }
+
+    /// Names the migration that is watched next.
+    pub fn label(&mut self, words: String) {
+        self.label = words;
+    }
+}
+
+impl Default for Show {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Show {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Show {
+    fn stage(&mut self, stage: Stage) {
+        let number = Stage::ALL.iter().position(|s| *s == stage).unwrap_or(0) + 1;
+        let words = format!("{}: stage {number}/6 {stage}", self.label);
+        self.step(&words);
+    }
+
+    fn progress(&mut self, stage: Stage, progress: &Progress) -> Verdict {
+        if !self.lines && stage == Stage::PreCopy {
+            self.bar.set_message(format!(
+                "{}: stage 3/6 {stage}, round {}, {} MiB sent, {} MiB to go",
+                self.label,
+                progress.rounds,
+                progress.transferred >> 20,
+                progress.remaining >> 20
+            ));
+        }
+        Verdict::Continue
+    }
+}
+
+/// Runs the demo and writes its results.
+///
+/// # Errors
+///
+/// If the product's run was not perfect, or something could not be done at all.
+pub fn run(args: &DemoArgs) -> Result<()> {
+    let mut show = Show::new();
+    let mut runs = Vec::new();
+    let mut failure = None;
+    for (i, driver) in args.drivers.iter().enumerate() {
+        match run_driver(args, driver, i > 0, &mut show) {
+            Ok(run) => runs.push(run),
+            // A control that breaks is a finding, not a failure of the demo.
+            Err(e) if i > 0 => show.keep(&format!("control {driver}: {e:#}")),
+            Err(e) => {
+                failure = Some(e);
+                break;
+            }
+        }
+    }
+    let complaints = session::complaints(&host::dmesg()?);
+    drop(show);
+
+    std::fs::create_dir_all(&args.results)
+        .with_context(|| format!("cannot make {}", args.results.display()))?;
+    let file = args.results.join("demo.json");
+    std::fs::write(&file, format!("{:#}\n", report::json(&runs)))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    picture::draw(&args.results.join("demo.svg"), &runs)?;
+    print!("{}", report::tables(&runs));
+    println!(
+        "results: {0}/demo.json {0}/demo.svg",
+        args.results.display()
+    );
+    if let Some(e) = failure {
+        return Err(e);
+    }
+    if !complaints.is_empty() {
+        bail!("the host's kernel complained:\n{}", complaints.join("\n"));
+    }
+    match runs.first() {
+        Some(run) if run.is_good() => Ok(()),
+        Some(run) => bail!(
+            "{} of {} migrations completed; corrupted {}, duplicated {}; {}",
+            run.migrations.len(),
+            run.wanted,
+            run.corrupted,
+            run.duplicated,
+            run.problems.join("; ")
+        ),
+        None => bail!("no run"),
+    }
+}
+
+/// Functions that the distribution's igb makes at most.
+const MOST_FUNCTIONS: usize = 7;
+
+/// One run: boot, traffic, migrations, figures.
+fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> Result<Run> {
+    show.step(&format!(
+        "{driver}: adapter, virtual functions and host drivers"
+    ));
+    let functions = if control {
+        (args.migrations + 1).min(MOST_FUNCTIONS)
+    } else {
+        2
+    };
+    let lab = Lab::set_up(&args.lab, functions)?;
+    show.step(&format!("{driver}: booting the guest"));
+    let mut session = Session::boot(&lab, driver)?;
+    session
+        .wait_ping(Duration::from_secs(20))
+        .map_err(|e| session.vm.explain(e))?;
+    show.step(&format!("{driver}: traffic"));
+    session.start_traffic(&args.streams.config())?;
+    std::thread::sleep(Duration::from_secs(1));
+    let (limit, settle) = if control {
+        (args.control_downtime_limit, args.control_settle)
+    } else {
+        (args.downtime_limit, args.settle)
+    };
+    let begin = now_ns();
+    std::thread::sleep(Duration::from_secs(settle));
+    let mut migrations = Vec::new();
+    let mut problems = Vec::new();
+    session.new_retransmits()?;
+    for i in 0..args.migrations {
+        let to = (session.function + 1) % functions;
+        show.label(format!(
+            "{driver}: migration {} of {} to VF {to}",
+            i + 1,
+            args.migrations
+        ));
+        match session.migrate(to, Duration::from_millis(limit), show) {
+            Ok(mut migration) => {
+                let out = &migration.outcome;
+                show.keep(&format!(
+                    "{driver}: migration {} to VF {to}: {} ms, downtime {} ms, {} rounds",
+                    i + 1,
+                    out.total_ms,
+                    out.downtime_ms,
+                    out.precopy_rounds
+                ));
+                std::thread::sleep(Duration::from_secs(settle));
+                let mut back = session.wait_ping(Duration::from_secs(20));
+                if let Err(e) = &back {
+                    let diagnosis = session.diagnosis();
+                    problems.push(format!("after migration {}: {e:#}\n{diagnosis}", i + 1));
+                    if control {
+                        show.step(&format!(
+                            "{driver}: the guest's interface is dead; setting it up anew"
+                        ));
+                        let anew = "ip link set eth0 down; ip link set eth0 up";
+                        back = session
+                            .vm
+                            .agent
+                            .check(anew)
+                            .and_then(|_| session.wait_ping(Duration::from_secs(20)));
+                    }
+                }
+                let settled = session.settle(&mut migration);
+                migrations.push(migration);
+                if let Err(e) = back.and(settled) {
+                    problems.push(format!("after migration {}: {e:#}", i + 1));
+                    break;
+                }
+            }
+            Err(e) => {
+                problems.push(format!("migration {}: {e:#}", i + 1));
+                break;
+            }
+        }
+    }
+    let end = now_ns();
+    show.step(&format!("{driver}: last bytes and figures"));
+    let seen = session
+        .finish_traffic()
+        .with_context(|| problems.join("; "))?;
+    let mut run = analysis::analyse(
+        driver,
+        args.migrations,
+        &migrations,
+        &seen,
+        (begin, end),
+        |us| session.monotonic(us),
+    );
+    let log = session.vm.agent.check("dmesg")?;
+    problems.extend(
+        session::complaints(&log)
+            .into_iter()
+            .map(|l| format!("guest's kernel: {l}")),
+    );
+    run.problems.append(&mut problems);
+    Ok(run)
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An 82576 with its virtual functions, on the host.
+
+use super::run;
+use super::write_sysfs;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::anyhow;
+use anyhow::bail;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+const PCI: &str = "/sys/bus/pci/devices";
+
+/// Loads a module of the running kernel with what it depends on.
+///
+/// # Errors
+///
+/// If `modprobe` fails.
+pub fn modprobe(module: &str, parameters: &[&str]) -> Result<()> {
+    let mut arguments = vec![module];
+    arguments.extend_from_slice(parameters);
+    run("modprobe", &arguments).map(|_| ())
+}
+
+/// Inserts a module file unless a module of that name is there.
+///
+/// # Errors
+///
+/// If `insmod` fails.
+pub fn insmod(path: &Path) -> Result<()> {
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .replace('-', "_");
+    if Path::new("/sys/module").join(&name).exists() {
+        return Ok(());
+    }
+    run("insmod", &[&path.to_string_lossy()]).map(|_| ())
+}
+
+/// A virtual function.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// PCI address, such as 0000:01:10.0.
+    pub address: String,
+    /// Number of the function among those of its adapter.
+    pub index: usize,
+}
+
+/// An adapter with virtual functions.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// PCI address of the physical function.
+    pub address: String,
+    /// Its network interface.
+    pub interface: String,
+    /// Its virtual functions in order.
+    pub functions: Vec<Function>,
+}
+
+impl Adapter {
+    /// Finds the adapter number `index` (in PCI order), loads its driver and makes `vfs` virtual
+    /// functions that no driver has claimed yet.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such adapter, or it does not do what it is told.
+    pub fn set_up(index: usize, vfs: usize) -> Result<Self> {
+        modprobe("igb", &[])?;
+        let mut addresses = Vec::new();
+        for entry in fs::read_dir(PCI)?.filter_map(Result::ok) {
+            let id = |name: &str| {
+                fs::read_to_string(entry.path().join(name))
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned()
+            };
+            if (id("vendor").as_str(), id("device").as_str()) == ("0x8086", "0x10c9") {
+                addresses.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        addresses.sort();
+        let address = addresses
+            .get(index)
+            .cloned()
+            .ok_or_else(|| anyhow!("no 82576 (8086:10c9) number {index} on this machine"))?;
+        let device = Path::new(PCI).join(&address);
+        let interface = wait_for(Duration::from_secs(10), "a network interface", || {
+            fs::read_dir(device.join("net"))
+                .ok()?
+                .find_map(Result::ok)
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        })
+        .with_context(|| format!("{address} has no driver"))?;
+        run("ip", &["link", "set", &interface, "up"])?;
+
+        let count = fs::read_to_string(device.join("sriov_numvfs"))
+            .with_context(|| format!("{address} has no SR-IOV"))?;
+        // Made anew each time: the adapter's driver resets everything then, and each function tells its
+        // next driver of a reset. The distribution's igbvf notices by that alone that it has been moved.
+        if count.trim() != "0" {
+            write_sysfs(&device.join("sriov_numvfs"), "0")?;
+        }
+        write_sysfs(&device.join("sriov_drivers_autoprobe"), "0")?;
+        write_sysfs(&device.join("sriov_numvfs"), &vfs.to_string())?;
+        let mut functions = Vec::new();
+        for index in 0..vfs {
+            let link = fs::read_link(device.join(format!("virtfn{index}")))
+                .with_context(|| format!("{address} made no virtual function {index}"))?;
+            functions.push(Function {
+                address: link
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+                index,
+            });
+        }
+        wait_for(Duration::from_secs(10), "a link", || {
+            let path = format!("/sys/class/net/{interface}/carrier");
+            (fs::read_to_string(path).ok()?.trim() == "1").then_some(())
+        })
+        .with_context(|| format!("{interface} ({address}) stays without link"))?;
+        Ok(Self {
+            address,
+            interface,
+            functions,
+        })
+    }
+
+    /// Gives the adapter's interface an address.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn set_address(&self, address: &str) -> Result<()> {
+        run("ip", &["addr", "replace", address, "dev", &self.interface]).map(|_| ())
+    }
+
+    /// Gives a function its MAC address for the next driver that resets it.
+    ///
+    /// Source and destination of a migration get the same: it is the guest's, and management
+    /// software (libvirt for one) sets it on both in the same way.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn set_mac(&self, function: &Function, mac: &str) -> Result<()> {
+        let index = function.index.to_string();
+        run(
+            "ip",
+            &["link", "set", &self.interface, "vf", &index, "mac", mac],
+        )
+        .map(|_| ())
+    }
+}
+
+impl Function {
+    /// Hands the function to the driver `driver` (by `driver_override`, so that no other takes it).
+    ///
+    /// # Errors
+    ///
+    /// If that driver does not bind.
+    pub fn bind(&self, driver: &str) -> Result<()> {
+        let device = Path::new(PCI).join(&self.address);
+        let bound = || -> Option<PathBuf> { fs::read_link(device.join("driver")).ok() };
+        if let Some(current) = bound() {
+            if current.file_name().is_some_and(|name| name == driver) {
+                return Ok(());
+            }
+            write_sysfs(&device.join("driver/unbind"), &self.address)?;
+        }
+        write_sysfs(&device.join("driver_override"), driver)?;
+        write_sysfs(Path::new("/sys/bus/pci/drivers_probe"), &self.address)?;
+        if bound().is_none_or(|path| path.file_name().is_none_or(|name| name != driver)) {
+            bail!("{driver} did not take {}; see dmesg", self.address);
+        }
+        Ok(())
+    }
+}
+
+/// Asks `probe` until it has an answer.
+///
+/// # Errors
+///
+/// After `patience`, naming what was waited for.
+pub fn wait_for<T>(
+    patience: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> Option<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(value) = probe() {
+            return Ok(value);
+        }
+        if Instant::now() >= deadline {
+            bail!("waited {} seconds for {what} in vain", patience.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tables for people and JSON for programs.
+
+use crate::analysis::Run;
+use crate::traffic::STREAMS;
+use comfy_table::Cell;
+use comfy_table::CellAlignment;
+use comfy_table::Table;
+use comfy_table::TableComponent;
+use serde_json::Value;
+use serde_json::json;
+
+/// One table per run and a line that compares them.
+pub fn tables(runs: &[Run]) -> String {
+    let mut out = String::new();
+    for run in runs {
+        out.push_str(&format!("\nDriver in the guest: {}\n", run.driver));
+        out.push_str(&table(run).to_string());
+        out.push_str(&format!(
+            "\nwhole run: {} exchanges, datagrams lost {} duplicated {} corrupted {} reordered {} of {}\n",
+            run.exchanges,
+            run.lost,
+            run.duplicated,
+            run.corrupted,
+            run.reordered,
+            run.datagrams_sent.values().sum::<u64>(),
+        ));
+        for problem in &run.problems {
+            out.push_str(&format!("problem: {problem}\n"));
+        }
+    }
+    if let [ours, control, ..] = runs {
+        out.push_str("\nService gap minus downtime, median in ms:");
+        for stream in STREAMS {
+            out.push_str(&format!(
+                "\n  {stream:8} {} {:.0}, {} {:.0}",
+                ours.driver,
+                ours.excess_ms(stream),
+                control.driver,
+                control.excess_ms(stream)
+            ));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn table(run: &Run) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections);
+    let mut header = vec![
+        "#".to_owned(),
+        "total\nms".to_owned(),
+        "down\nms".to_owned(),
+    ];
+    header.extend(STREAMS.map(|s| format!("{}\ngap ms", s.replace('_', " "))));
+    header.extend(
+        [
+            "lost",
+            "dup",
+            "bad",
+            "TCP\nretr",
+            "rounds",
+            "pre-copy\nKiB",
+            "stopped\nKiB",
+            "device\nbytes",
+            "restore\nus",
+        ]
+        .map(str::to_owned),
+    );
+    table.set_header(header);
+    for (i, row) in run.migrations.iter().enumerate() {
+        let mut cells = vec![
+            (i + 1).to_string(),
+            row.total_ms.to_string(),
+            row.downtime_ms.to_string(),
+        ];
+        for stream in STREAMS {
+            cells.push(
+                row.gap_ms
+                    .get(stream)
+                    .map_or(String::new(), |gap| format!("{gap:.0}")),
+            );
+        }
+        let restore = row
+            .restore_us
+            .map_or_else(|| "-".to_owned(), |us| us.to_string());
+        cells.extend([
+            row.lost.to_string(),
+            row.duplicated.to_string(),
+            row.corrupted.to_string(),
+            row.retransmits.to_string(),
+            row.precopy_rounds.to_string(),
+            (row.precopy_bytes / 1024).to_string(),
+            (row.downtime_bytes / 1024).to_string(),
+            row.device_bytes.to_string(),
+            restore,
+        ]);
+        table.add_row(
+            cells
+                .into_iter()
+                .map(|c| Cell::new(c).set_alignment(CellAlignment::Right)),
+        );
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    table
+}
+
+/// The machine-readable report.
+pub fn json(runs: &[Run]) -> Value {
+    json!({ "schema": 1, "runs": runs })
+}

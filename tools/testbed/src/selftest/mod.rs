@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel selftests: each runs as root on a machine with an 82576, prints KTAP and exits with 0 (passed),
+//! 1 (failed) or 4 (skipped). The files in tools/testing/selftests are their entry points.
+
+pub mod driver;
+pub mod migrate;
+
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Exit status of a test that cannot run here.
+pub const SKIP: u8 = 4;
+
+/// Prints the results of one test program in KTAP (Documentation/dev-tools/ktap.rst of the kernel).
+#[derive(Debug, Default)]
+pub struct Ktap {
+    count: usize,
+    failed: usize,
+}
+
+impl Ktap {
+    /// Prints the header.
+    pub fn start() -> Self {
+        println!("KTAP version 1");
+        Self::default()
+    }
+
+    /// Runs one case: it passes unless it returns an error, which is printed. Whether it passed is returned.
+    pub fn case(&mut self, name: &str, run: impl FnOnce() -> Result<()>) -> bool {
+        self.count += 1;
+        match run() {
+            Ok(()) => {
+                println!("ok {} {name}", self.count);
+                true
+            }
+            Err(e) => {
+                self.failed += 1;
+                for line in format!("{e:#}").lines() {
+                    println!("# {line}");
+                }
+                println!("not ok {} {name}", self.count);
+                false
+            }
+        }
+    }
+
+    /// Prints the plan and gives the exit status.
+    pub fn finish(self) -> ExitCode {
+        println!("1..{}", self.count);
+        ExitCode::from(u8::from(self.failed != 0))
+    }
+}
+
+/// Reports that the program cannot run here.
+pub fn skip(why: &str) -> ExitCode {
+    println!("KTAP version 1\n1..0 # SKIP {why}");
+    ExitCode::from(SKIP)
+}
