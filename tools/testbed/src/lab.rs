@@ -39,7 +39,7 @@ pub struct LabArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub cpus: u32,
     /// Memory of the guest in MiB.
-    #[arg(long, default_value_t = 256, value_name = "MIB")]
+    #[arg(long, env = "COMPSC_GUEST_MEMORY", default_value_t = 256, value_name = "MIB")]
     pub memory: u32,
     /// MTU on both sides.
     #[arg(long, default_value_t = 1500, value_name = "BYTES")]
