@@ -64,6 +64,12 @@ bool compsc_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work 
 }
 WRAPPER(compsc_queue_delayed_work);
 
+void compsc_schedule_delayed_work(struct delayed_work *work)
+{
+	schedule_delayed_work(work, 0);
+}
+WRAPPER(compsc_schedule_delayed_work);
+
 bool compsc_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
 			     unsigned int msecs)
 {

@@ -40,6 +40,7 @@ void compsc_init_delayed_work(struct delayed_work *work, work_func_t func);
 struct workqueue_struct *compsc_alloc_workqueue(const char *name);
 bool compsc_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
 			       unsigned int msecs);
+void compsc_schedule_delayed_work(struct delayed_work *work);
 bool compsc_mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
 			     unsigned int msecs);
 

@@ -176,9 +176,13 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// The machine goes down: stop DMA.
     fn shutdown(&self);
 
-    /// The function is about to be reset by somebody else, or will be suspended: leave the hardware
-    /// alone until [`reset_done`](Self::reset_done).
+    /// The function is about to be reset by somebody else: leave the hardware alone until
+    /// [`reset_done`](Self::reset_done).
     fn reset_prepare(&self);
+
+    /// The machine will be suspended, or its memory saved: stop DMA, and leave the hardware alone until
+    /// [`reset_done`](Self::reset_done).
+    fn suspend(&self);
 
     /// The function was reset, or resumed: bring it back.
     fn reset_done(&self);
@@ -328,7 +332,7 @@ impl<T: Driver> Registration<T> {
 
     extern "C" fn suspend(dev: *mut bindings::device) -> c_int {
         // SAFETY: The PM core calls this for a bound `struct pci_dev`'s device.
-        unsafe { Self::data(Self::pdev(dev)) }.reset_prepare();
+        unsafe { Self::data(Self::pdev(dev)) }.suspend();
         0
     }
 

@@ -37,6 +37,9 @@ use kernel::{
 };
 use zerocopy::IntoBytes;
 
+/// No gate word: a restore is under way.
+const RESTORING: u32 = u32::MAX;
+
 /// Largest ring that the region has room for, in descriptors.
 pub const MAX_RING: u32 = compsc_core::ring::MAX_SIZE;
 
@@ -135,9 +138,21 @@ impl SharedRegion {
         self.word32(offset::DEVICE_STATE).publish(state as u32);
     }
 
-    /// Describes a queue to the host.
+    /// Describes a queue to the host. Its kind, which is in the first word, makes the entry valid and comes last.
     pub fn describe_queue(&self, index: u32, entry: &QueueEntry) {
-        self.copy_in(self.layout.queue_offset(index) as usize, entry.as_bytes());
+        self.forget_queue(index);
+        let at = self.layout.queue_offset(index) as usize;
+        let (first, rest) = entry.as_bytes().split_at(size_of::<u64>());
+        self.copy_in(at + first.len(), rest);
+        if let Ok(first) = first.try_into() {
+            self.word64(at).publish(u64::from_le_bytes(first));
+        }
+    }
+
+    /// Tells the host that a queue is no more.
+    pub fn forget_queue(&self, index: u32) {
+        self.word64(self.layout.queue_offset(index) as usize).set(0);
+        smp_mb();
     }
 
     /// Publishes a ring's indices (next to use, next to clean, offset).
@@ -158,12 +173,18 @@ impl SharedRegion {
         self.copy_in(self.layout.counter_offset(index) as usize, entry.as_bytes());
     }
 
-    /// What the host read from the stopped function's counter, if it could.
-    pub fn frozen_counter(&self, index: u32) -> Option<u64> {
+    /// What the host read from the stopped function's counter, if it could. It is given once: a restore that
+    /// begins anew must not account it again.
+    pub fn take_frozen_counter(&self, index: u32) -> Option<u64> {
+        const SHIFT: usize = offset::COUNTER_HOST_FLAGS % 4 * 8;
+        const FROZEN: u32 = (COUNTER_FROZEN as u32) << SHIFT;
         let at = self.layout.counter_offset(index) as usize;
-        let flags = self.word32(at + offset::COUNTER_HOST_FLAGS / 4 * 4).get();
-        let flags = (flags >> (offset::COUNTER_HOST_FLAGS % 4 * 8)) as u8;
-        (flags & COUNTER_FROZEN != 0).then(|| self.word64(at + offset::COUNTER_FROZEN).get())
+        let flags = self.word32(at + offset::COUNTER_HOST_FLAGS / 4 * 4);
+        if flags.get() & FROZEN == 0 {
+            return None;
+        }
+        flags.set(flags.get() & !FROZEN);
+        Some(self.word64(at + offset::COUNTER_FROZEN).get())
     }
 
     /// Publishes a counter's accumulated value and the raw value that it was read at.
@@ -190,9 +211,9 @@ impl SharedRegion {
         self.word32(offset::RESTORED_WORD).publish(word);
     }
 
-    /// The gate word that was last restored for.
-    pub fn restored_word(&self) -> u32 {
-        self.word32(offset::RESTORED_WORD).get()
+    /// The device is being reset: until the restore is complete its counters say nothing to the host.
+    pub fn set_restoring(&self) {
+        self.word32(offset::RESTORED_WORD).publish(RESTORING);
     }
 
     /// Number of restores so far, and the duration of the last one in nanoseconds.

@@ -76,6 +76,12 @@ impl Word64 {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    /// Stores; whoever sees the value sees all stores made before.
+    #[inline(always)]
+    pub fn publish(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+
     /// Adds. Not atomic: for the one writer of a counter.
     #[inline(always)]
     pub fn add(&self, value: u64) {

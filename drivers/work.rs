@@ -92,6 +92,12 @@ impl<T: Sync + 'static> Item<T> {
         }
     }
 
+    /// Queues the item on the system's queue, beside what the device's own queue holds.
+    pub fn queue_on_system(&self) {
+        // SAFETY: The item is valid.
+        unsafe { bindings::compsc_schedule_delayed_work(self.raw.get()) };
+    }
+
     /// Queues the item to run after `msecs` milliseconds, unless it is queued already.
     pub fn queue(&self, queue: &Queue, msecs: u32) {
         // SAFETY: Queue and item are valid.

@@ -56,6 +56,10 @@ impl pci::Driver for Igbvf {
         self.adapter.reset_prepare();
     }
 
+    fn suspend(&self) {
+        self.adapter.suspend();
+    }
+
     fn reset_done(&self) {
         self.adapter.reset_done();
     }

@@ -80,12 +80,14 @@ impl SelfEmulated {
     }
 
     /// Accounts a raw value just read and returns the counter. A free-running counter must be read
-    /// at least once per wrap.
+    /// at least once per half of its range: a larger step is that of a device which has started at 0
+    /// behind the driver's back.
     pub const fn update(&mut self, raw: u64) -> u64 {
         let raw = raw & self.mask();
+        let step = raw.wrapping_sub(self.last) & self.mask();
         let counted = match self.mode {
-            Mode::FreeRunning => raw.wrapping_sub(self.last) & self.mask(),
-            Mode::ReadClear => raw,
+            Mode::FreeRunning if step <= self.mask() / 2 => step,
+            Mode::FreeRunning | Mode::ReadClear => raw,
         };
         self.base = self.base.wrapping_add(counted);
         self.last = raw;
@@ -111,7 +113,7 @@ mod tests {
     /// What happens to a counter.
     #[derive(Clone, Debug)]
     enum Event {
-        /// The device counts, less than one wrap, and the driver reads.
+        /// The device counts, less than half of its range, and the driver reads.
         Read(u64),
         /// The device counts, is frozen, and is replaced by one that reads this much.
         Move(u64, u64),
@@ -148,13 +150,13 @@ mod tests {
                 match event {
                     Event::Read(counted) => {
                         // So that the sum itself does not wrap.
-                        let counted = counted & mask & (u64::MAX >> 8);
+                        let counted = counted & (mask / 2) & (u64::MAX >> 8);
                         raw = raw.wrapping_add(counted) & mask;
                         total += counted;
                         prop_assert_eq!(counter.update(raw), total);
                     }
                     Event::Move(counted, fresh) => {
-                        let counted = counted & mask & (u64::MAX >> 8);
+                        let counted = counted & (mask / 2) & (u64::MAX >> 8);
                         let frozen = raw.wrapping_add(counted) & mask;
                         total += counted;
                         raw = fresh & mask;
@@ -200,6 +202,13 @@ mod tests {
         assert_eq!(packets.update(0), 1 << 32);
         let mut wide = SelfEmulated::new(64, Mode::FreeRunning, u64::MAX);
         assert_eq!(wide.update(0), 1);
+    }
+
+    #[test]
+    fn restarted_behind_the_back() {
+        let mut packets = SelfEmulated::new(32, Mode::FreeRunning, 0);
+        packets.update(1000);
+        assert_eq!(packets.update(20), 1020);
     }
 
     #[test]

@@ -165,10 +165,10 @@ impl<C: Chip> Adapter<C> {
             let link = control.link;
             this.down(&mut control);
             control.ring_sizes = sizes;
-            let result = this.up(&mut control);
+            let result = this.on_device(&mut control, |control| this.up(control));
             if result.is_err() {
                 control.ring_sizes = old;
-                this.up(&mut control)?;
+                this.on_device(&mut control, |control| this.up(control))?;
             }
             if link.is_some() {
                 control.link = link;
@@ -297,12 +297,7 @@ impl<C: Chip> Adapter<C> {
         // SAFETY: As for `get_drvinfo`.
         let this = unsafe { Self::of(dev) };
         let mut control = this.control.lock();
-        if !control.detached
-            && !control.quiesced
-            && this.gate.pending() == compsc_core::gate::Pending::Nothing
-        {
-            control.counters.update(&this.chip, &this.region);
-        }
+        this.update_counters(&mut control);
         let (restores, _) = this.region.restores();
         let queues = this
             .queues

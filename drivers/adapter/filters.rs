@@ -3,12 +3,16 @@
 //! What a function has asked its PF to receive. Requests to the PF are not replayed one by one: this
 //! state is asked for again (the paper's "messages as state").
 
+use crate::bindings;
 use kernel::prelude::*;
 
 /// Most unicast addresses besides the function's own.
 pub const MAX_UNICAST: usize = 3;
 /// Most multicast hashes that a mailbox message can hold.
 pub const MAX_HASHES: usize = compsc_regs::mailbox::MAX_HASHES;
+
+/// Length of a VLAN tag in bytes.
+const VLAN_TAG: u32 = 4;
 
 /// VLAN ids, one bit each.
 const VLAN_WORDS: usize = 4096 / 64;
@@ -47,9 +51,9 @@ impl Filters {
         }
     }
 
-    /// Longest frame without its check sequence: Ethernet header and one VLAN tag included.
+    /// Longest frame in bytes, as the hardware counts: with header, one VLAN tag and check sequence.
     pub fn max_frame(&self) -> u32 {
-        self.mtu + 14 + 4
+        self.mtu + bindings::ETH_HLEN + VLAN_TAG + bindings::ETH_FCS_LEN
     }
 
     /// Further unicast addresses.

@@ -63,6 +63,8 @@ use crate::{
 };
 use compsc_core::{
     gate::{
+        Entry,
+        Exit,
         GuestGate,
         Pending, //
     },
@@ -153,6 +155,9 @@ pub trait Chip: QueueRegs + Sized {
     /// Returns the MAC address that the PF assigned, if any.
     fn reset(&self, keep_log: bool) -> Result<Option<[u8; 6]>>;
 
+    /// Resets the function and no more: it does no DMA and raises no interrupt until the replay that follows.
+    fn silence(&self);
+
     /// Duration of the mailbox part of the last [`reset`](Self::reset) in nanoseconds.
     fn mailbox_ns(&self) -> u64;
 
@@ -168,7 +173,7 @@ pub trait Chip: QueueRegs + Sized {
     /// Asks the PF for multicast, unicast and promiscuity.
     fn request_rx_mode(&self, filters: &Filters) -> Result;
 
-    /// Asks the PF for frames of this many bytes, headers included, frame check sequence not.
+    /// Asks the PF for frames of this many bytes, with headers, VLAN tag and frame check sequence.
     fn request_max_frame(&self, bytes: u32) -> Result;
 
     /// Sets up vectors, masked.
@@ -225,6 +230,17 @@ unsafe impl<C: Chip> Send for QueuePair<C> {}
 unsafe impl<C: Chip> Sync for QueuePair<C> {}
 
 impl<C: Chip> QueuePair<C> {
+    /// Number of the receive queue's entry in the shared region.
+    fn rx_entry(&self) -> u32 {
+        // CAST: Few queues.
+        2 * self.index as u32
+    }
+
+    /// Number of the transmit queue's entry.
+    fn tx_entry(&self) -> u32 {
+        self.rx_entry() + 1
+    }
+
     #[inline(always)]
     fn adapter(&self) -> &Adapter<C> {
         // SAFETY: The adapter owns this queue pair and is pinned.
@@ -247,8 +263,8 @@ pub(crate) struct Control {
     pub(crate) ring_sizes: (u32, u32),
     pub(crate) moderation: Moderation,
     pub(crate) link: Option<(u32, bool)>,
-    /// The frozen counters of the gate's present version are accounted.
-    frozen_taken: bool,
+    /// What the host has said to the last announcement of the shared region.
+    accepted: Option<bool>,
 }
 
 // SAFETY: Plain data; `Instant` is a number.
@@ -332,7 +348,7 @@ impl<C: Chip> Adapter<C> {
                     ring_sizes: (DEFAULT_RING, DEFAULT_RING),
                     moderation: Moderation::Adaptive,
                     link: None,
-                    frozen_taken: false,
+                    accepted: None,
                 }),
                 region,
                 offer: Offer::find(function),
@@ -442,7 +458,7 @@ impl<C: Chip> Adapter<C> {
         }
         let registered = self.install_handlers().and_then(|()| {
             // Before the interface can be brought up: the host must know what the device writes.
-            self.announce();
+            self.announce(&mut self.control.lock());
             // SAFETY: The device is complete.
             kernel::error::to_result(unsafe { bindings::register_netdev(netdev) })
         });
@@ -509,9 +525,6 @@ impl<C: Chip> Adapter<C> {
         self.restore_work.cancel();
         self.service_work.cancel();
         self.peers_work.cancel();
-        if let Some(offer) = self.offer {
-            offer.retract();
-        }
         {
             let _control = self.control.lock();
             self.chip.mask_all();
@@ -522,6 +535,10 @@ impl<C: Chip> Adapter<C> {
         self.service_work.cancel();
         self.restore_work.cancel();
         self.peers_work.cancel();
+        // Now nothing announces the region again; its memory is freed soon.
+        if let Some(offer) = self.offer {
+            offer.retract();
+        }
         for pair in &self.queues {
             // SAFETY: Registered by `start`; the interface is down, hence the instance disabled.
             unsafe { pair.napi.unregister() };
@@ -538,17 +555,65 @@ impl<C: Chip> Adapter<C> {
     }
 
     /// Tells the host where the shared region is, if it wants to know.
-    fn announce(&self) {
+    fn announce(&self, control: &mut Control) {
         let Some(offer) = self.offer else { return };
-        match offer.announce(&self.region) {
-            Ok(true) => {}
-            Ok(false) => dev_warn!(
+        // A configuration space that cannot be read belongs to a function that is gone.
+        let accepted = offer.announce(&self.region).unwrap_or(false);
+        if !accepted && control.accepted != Some(false) {
+            dev_warn!(
                 self.function.device(),
                 "the host does not accept the shared region at {:#x}: not migratable without a long pause\n",
                 self.region.dma_address()
-            ),
-            Err(e) => dev_warn!(self.function.device(), "cannot announce the shared region: {:?}\n", e),
+            );
         }
+        control.accepted = Some(accepted);
+    }
+
+    /// Reads something from the device. `None` if it was replaced or reset meanwhile: then the value is that of
+    /// no device, and the restore is on its way.
+    fn read_device<T>(&self, read: impl FnOnce(&C) -> T) -> Option<T> {
+        let Entry::Pass(ticket) = self.gate.enter() else {
+            return None;
+        };
+        let value = read(&self.chip);
+        let reset = self.chip.reset_asked();
+        if reset {
+            // Forgotten by the look: the restore must not be.
+            self.gate.close();
+        }
+        if reset || self.gate.exit(ticket) == Exit::Moved {
+            self.restore_work.requeue(&self.queue, 0);
+            return None;
+        }
+        Some(value)
+    }
+
+    /// Accounts what the device has counted, if it is there.
+    pub(crate) fn update_counters(&self, control: &mut Control) {
+        if !control.detached
+            && !control.quiesced
+            && self
+                .read_device(|chip| control.counters.read(chip))
+                .is_some()
+        {
+            control.counters.account(&self.region);
+        }
+    }
+
+    /// Runs an operation that talks to the PF. One that a migration has cut in two is run again: the PF of the target
+    /// knows nothing of its first half and refuses the second.
+    pub(crate) fn on_device<T>(
+        &self,
+        control: &mut Control,
+        mut operation: impl FnMut(&mut Control) -> Result<T>,
+    ) -> Result<T> {
+        self.restore_if_needed(control, false)?;
+        let result = operation(control);
+        if result.is_ok() || self.gate.pending() == Pending::Nothing {
+            return result;
+        }
+        self.restore_if_needed(control, false)?;
+        operation(control)
     }
 
     /// Name of the network interface.
@@ -607,7 +672,7 @@ impl<C: Chip> Adapter<C> {
                 tx_head,
                 stack.ok_or(EINVAL)?,
             )?;
-            let posted = PostedBuffers::new(self.region.clone(), 2 * pair.index as u32, rx_count);
+            let posted = PostedBuffers::new(self.region.clone(), pair.rx_entry(), rx_count);
             let rx = RxRing::new(
                 self.function,
                 &pair.napi,
@@ -616,18 +681,8 @@ impl<C: Chip> Adapter<C> {
                 rx_head,
                 posted,
             )?;
-            self.describe_queue(
-                2 * pair.index as u32,
-                QueueKind::Rx,
-                pair.index,
-                rx.descriptors(),
-            );
-            self.describe_queue(
-                2 * pair.index as u32 + 1,
-                QueueKind::Tx,
-                pair.index,
-                tx.descriptors(),
-            );
+            self.describe_queue(pair.rx_entry(), QueueKind::Rx, pair.index, rx.descriptors());
+            self.describe_queue(pair.tx_entry(), QueueKind::Tx, pair.index, tx.descriptors());
             self.chip
                 .configure_queue(pair.index, &tx, &rx, crate::queue::rx::BUFFER_LEN);
             self.with_tx_locked(|| {
@@ -668,8 +723,8 @@ impl<C: Chip> Adapter<C> {
                 rx.fill(&pair.receive_context(Some(&self.chip)));
             }
             pair.napi.enable();
-            // SAFETY: The device is valid and the ring exists.
-            if let Some(tx) = unsafe { pair.tx.get_mut() } {
+            // SAFETY: The ring exists until the interface goes down; only its shared side is used.
+            if let Some(tx) = unsafe { (*pair.tx.as_ptr()).as_ref() } {
                 tx.stack().wake();
             }
         }
@@ -685,15 +740,15 @@ impl<C: Chip> Adapter<C> {
         if !control.up {
             return;
         }
-        let readable = self.is_reachable(control);
+        self.update_counters(control);
         control.up = false;
         control.link = None;
         // SAFETY: The device is valid.
         unsafe { bindings::netif_carrier_off(self.netdev.as_ptr()) };
         self.with_tx_locked(|| {
             for pair in &self.queues {
-                // SAFETY: The transmit lock is held.
-                if let Some(tx) = unsafe { pair.tx.get_mut() } {
+                // SAFETY: The ring exists; only its shared side is used.
+                if let Some(tx) = unsafe { (*pair.tx.as_ptr()).as_ref() } {
                     tx.stack().stop();
                 }
             }
@@ -719,9 +774,6 @@ impl<C: Chip> Adapter<C> {
                 }
             }
         }
-        if readable {
-            control.counters.update(&self.chip, &self.region);
-        }
         self.region.set_device_state(DeviceState::Down);
         self.free_rings();
     }
@@ -737,6 +789,8 @@ impl<C: Chip> Adapter<C> {
                 // SAFETY: NAPI is disabled and the transmit lock held.
                 unsafe { (pair.tx.get_mut().take(), pair.rx.get_mut().take()) }
             });
+            self.region.forget_queue(pair.rx_entry());
+            self.region.forget_queue(pair.tx_entry());
             drop(rings);
         }
     }
@@ -773,30 +827,36 @@ impl<C: Chip> Adapter<C> {
     }
 
     fn service(&self, control: &mut Control) {
-        let asked = !control.quiesced && self.chip.reset_asked();
-        if asked {
+        // A host that has forgotten the region has reset the function under us, and unlocks the gate when
+        // the region is announced again.
+        let mut asked = false;
+        if self.offer.is_some_and(|o| !o.accepted().unwrap_or(true)) {
+            asked = control.accepted == Some(true);
+            self.announce(control);
+        }
+        if !control.quiesced && self.chip.reset_asked() {
             dev_info!(
                 self.function.device(),
                 "the physical function was reset, restoring\n"
             );
+            asked = true;
         }
         if self.restore_if_needed(control, asked).is_err() {
             return;
         }
-        if let Some(offer) = self.offer {
-            if !offer.accepted().unwrap_or(true) {
-                self.announce();
-            }
-        }
         if !control.up {
             return;
         }
-        control.counters.update(&self.chip, &self.region);
+        self.update_counters(control);
+        let dummy_writes = self.queues.iter().map(|q| q.rx_stats.dummy_writes.get());
+        self.region.set_dummy_writes(dummy_writes.sum());
         // A receive ring that ran dry raises no interrupt when memory is there again.
         for pair in &self.queues {
             self.chip.kick_queue(pair.index);
         }
-        let link = self.chip.link();
+        let Some(link) = self.read_device(C::link) else {
+            return;
+        };
         if link != control.link {
             control.link = link;
             self.report_link(link);
@@ -856,12 +916,17 @@ impl<C: Chip> Adapter<C> {
     /// For [`pci::Driver::reset_prepare`].
     pub fn reset_prepare(&self) {
         let mut control = self.control.lock();
-        let readable = self.is_reachable(&control);
+        self.update_counters(&mut control);
         self.quiesce(&mut control);
-        if readable {
-            control.counters.update(&self.chip, &self.region);
-        }
         control.detached = true;
+    }
+
+    /// For [`pci::Driver::suspend`]: as before a reset, and the function must not write to memory that is being
+    /// saved, or that another kernel takes over.
+    pub fn suspend(&self) {
+        self.reset_prepare();
+        let _control = self.control.lock();
+        self.chip.silence();
     }
 
     /// For [`pci::Driver::reset_done`].
@@ -870,7 +935,7 @@ impl<C: Chip> Adapter<C> {
             let mut control = self.control.lock();
             control.detached = false;
             self.gate.close();
-            self.announce();
+            self.announce(&mut control);
         }
         self.restore_work.requeue(&self.queue, 0);
     }

@@ -11,6 +11,7 @@ use crate::{
     net::Skb,
     queue::rx::BUFFER_LEN, //
 };
+use compsc_core::gate::Pending;
 use kernel::{
     error::from_result,
     prelude::*, //
@@ -124,9 +125,7 @@ impl<C: Chip> Adapter<C> {
             if control.detached {
                 return Err(ENODEV);
             }
-            let result = this
-                .restore_if_needed(&mut control, false)
-                .and_then(|()| this.up(&mut control));
+            let result = this.on_device(&mut control, |control| this.up(control));
             if let Err(e) = result {
                 dev_err!(
                     this.function.device(),
@@ -249,14 +248,14 @@ impl<C: Chip> Adapter<C> {
             }
             let mut control = this.control.lock();
             if !control.detached {
-                this.restore_if_needed(&mut control, false)?;
-                this.chip.request_mac(data).inspect_err(|_| {
-                    dev_warn!(
-                        this.function.device(),
-                        "{}: the host does not allow this MAC address\n",
-                        this.netdev_name()
-                    )
-                })?;
+                this.on_device(&mut control, |_| this.chip.request_mac(data))
+                    .inspect_err(|_| {
+                        dev_warn!(
+                            this.function.device(),
+                            "{}: the host does not allow this MAC address\n",
+                            this.netdev_name()
+                        )
+                    })?;
             }
             control.filters.mac = data;
             // SAFETY: The device is valid, and RTNL is held.
@@ -336,11 +335,11 @@ impl<C: Chip> Adapter<C> {
         unsafe { Self::of(dev) }.set_vlan(vid, false)
     }
 
-    /// What the PF said to a request. One that it did not answer (it is being reset, say) is made again
-    /// by a restore, which asks for everything; only a refusal is an error.
+    /// What the PF said to a request. One that it did not answer (it is being reset, say), or that reached
+    /// the PF of another host, is made again by a restore, which asks for everything; only a refusal is an error.
     fn answered(&self, answer: Result) -> Result {
         match answer {
-            Err(e) if e != EPERM => {
+            Err(e) if e != EPERM || self.gate.pending() != Pending::Nothing => {
                 self.gate.close();
                 self.restore_work.requeue(&self.queue, 0);
                 Ok(())

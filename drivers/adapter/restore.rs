@@ -134,6 +134,7 @@ impl<C: Chip> Adapter<C> {
     fn restore(&self, control: &mut Control, word: u32) -> Result<Published> {
         let begin = Instant::now();
         trace::restore_begin(self.function, gate::version(word));
+        self.region.set_restoring();
         let start = Instant::now();
         let assigned = self.chip.reset(true)?;
         let mailbox_ns = self.chip.mailbox_ns();
@@ -148,14 +149,10 @@ impl<C: Chip> Adapter<C> {
         self.chip.request_filters(&control.filters, assigned)?;
         let mailbox_ns = mailbox_ns + elapsed_ns(start);
 
-        // The host's figures hold for one version, and are accounted once.
+        // The host's figures hold for one version.
         let version = gate::version(word);
-        let frozen = version != 0
-            && self.region.frozen_version() == version
-            && gate::version(self.region.restored_word()) != version
-            && !control.frozen_taken;
+        let frozen = version != 0 && self.region.frozen_version() == version;
         control.counters.rebase(&self.chip, &self.region, frozen);
-        control.frozen_taken |= frozen;
 
         let start = Instant::now();
         for phase in [Phase::Setup, Phase::Rings, Phase::Interrupts] {
@@ -175,9 +172,13 @@ impl<C: Chip> Adapter<C> {
                     match ((*pair.tx.as_ptr()).as_ref(), pair.rx.get_mut()) {
                         (Some(tx), Some(rx)) => {
                             let (tx_head, rx_head) = self.chip.heads(pair.index);
-                            self.check_head(tx_head, tx.descriptors())?;
-                            self.check_head(rx_head, rx.descriptors())?;
-                            (tx.relayout(&pair.tx_stats, tx_head)?, rx.relayout(rx_head))
+                            self.check_head(control, tx_head, tx.descriptors())?;
+                            self.check_head(control, rx_head, rx.descriptors())?;
+                            let tails =
+                                (tx.relayout(&pair.tx_stats, tx_head)?, rx.relayout(rx_head));
+                            self.region.set_queue_indices(pair.rx_entry(), rx.indices());
+                            self.region.set_queue_indices(pair.tx_entry(), tx.indices());
+                            tails
                         }
                         _ => (0, 0),
                     }
@@ -200,7 +201,6 @@ impl<C: Chip> Adapter<C> {
         if published == Published::Again {
             return Ok(published);
         }
-        control.frozen_taken = false;
         let ns = elapsed_ns(begin);
         self.region.set_restored(
             word,
@@ -210,7 +210,8 @@ impl<C: Chip> Adapter<C> {
         );
         if control.up {
             self.resume(control);
-            self.peers_work.requeue(&self.queue, 0);
+            // It takes RTNL, for which the next restore must not wait.
+            self.peers_work.queue_on_system();
         }
         trace::restore_end(self.function, gate::version(word), ns, resent);
         Ok(published)
@@ -218,16 +219,19 @@ impl<C: Chip> Adapter<C> {
 
     /// A device that was reset begins at slot 0. One that does not (the emulator keeps its heads) is
     /// followed, as long as its head is inside the ring.
-    fn check_head(&self, head: u32, descriptors: &Descriptors) -> Result {
+    fn check_head(&self, control: &Control, head: u32, descriptors: &Descriptors) -> Result {
         if head < descriptors.count() {
             return Ok(());
         }
-        dev_warn!(
-            self.function.device(),
-            "the reset left the head of a ring of {} descriptors at {}\n",
-            descriptors.count(),
-            head
-        );
+        // Not in each of the attempts that follow.
+        if control.unanswered.is_none() {
+            dev_warn!(
+                self.function.device(),
+                "the reset left the head of a ring of {} descriptors at {}\n",
+                descriptors.count(),
+                head
+            );
+        }
         Err(EIO)
     }
 

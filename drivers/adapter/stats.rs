@@ -34,12 +34,15 @@ pub struct CounterDesc<C> {
 /// The counters of a function, under the control lock.
 pub(crate) struct Counters {
     values: KVec<SelfEmulated>,
+    /// What the registers were last seen to hold.
+    raw: KVec<u64>,
 }
 
 impl Counters {
     /// Counters at 0, and their entries in the shared region.
     pub(crate) fn new<C: Chip>(_chip: &C, region: &Arc<SharedRegion>) -> Result<Self> {
         let mut values = KVec::with_capacity(C::COUNTERS.len(), GFP_KERNEL)?;
+        let raw = KVec::from_elem(0, C::COUNTERS.len(), GFP_KERNEL)?;
         for (i, desc) in C::COUNTERS.iter().enumerate() {
             values.push(SelfEmulated::new(desc.width, desc.mode, 0), GFP_KERNEL)?;
             // CAST: Few counters.
@@ -48,7 +51,7 @@ impl Counters {
                 &CounterEntry::describe(desc.register, desc.width, desc.mode),
             );
         }
-        Ok(Self { values })
+        Ok(Self { values, raw })
     }
 
     /// Starts at what the device counts now, without accounting it: it was somebody else's.
@@ -58,10 +61,17 @@ impl Counters {
         }
     }
 
-    /// Accounts what the device has counted since the last look.
-    pub(crate) fn update<C: Chip>(&mut self, chip: &C, region: &SharedRegion) {
-        for (i, (value, desc)) in self.values.iter_mut().zip(C::COUNTERS).enumerate() {
-            value.update((desc.read)(chip));
+    /// Reads the registers. If the device was replaced meanwhile, they must not be accounted.
+    pub(crate) fn read<C: Chip>(&mut self, chip: &C) {
+        for (raw, desc) in self.raw.iter_mut().zip(C::COUNTERS) {
+            *raw = (desc.read)(chip);
+        }
+    }
+
+    /// Accounts what was read.
+    pub(crate) fn account(&mut self, region: &SharedRegion) {
+        for (i, (value, raw)) in self.values.iter_mut().zip(&self.raw).enumerate() {
+            value.update(*raw);
             // CAST: Few counters.
             region.set_counter(i as u32, value.value(), value.last());
         }
@@ -71,7 +81,9 @@ impl Counters {
     pub(crate) fn rebase<C: Chip>(&mut self, chip: &C, region: &SharedRegion, frozen: bool) {
         for (i, (value, desc)) in self.values.iter_mut().zip(C::COUNTERS).enumerate() {
             // CAST: Few counters.
-            let frozen = frozen.then(|| region.frozen_counter(i as u32)).flatten();
+            let frozen = frozen
+                .then(|| region.take_frozen_counter(i as u32))
+                .flatten();
             value.rebase(frozen, (desc.read)(chip));
             region.set_counter(i as u32, value.value(), value.last());
         }

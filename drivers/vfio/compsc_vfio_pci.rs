@@ -29,6 +29,17 @@
 //! A reset runs under memory_lock and tells us afterwards, so the state mutex cannot be taken
 //! there; see [`device::Device::reset_done`].
 
+/// Messages about what a user or guest does: it must not fill the host's log.
+macro_rules! user_err {
+    ($($arg:tt)*) => { if $crate::vfio_core::may_speak() { ::kernel::dev_err!($($arg)*) } };
+}
+macro_rules! user_warn {
+    ($($arg:tt)*) => { if $crate::vfio_core::may_speak() { ::kernel::dev_warn!($($arg)*) } };
+}
+macro_rules! user_info {
+    ($($arg:tt)*) => { if $crate::vfio_core::may_speak() { ::kernel::dev_info!($($arg)*) } };
+}
+
 mod chip;
 mod config;
 mod device;

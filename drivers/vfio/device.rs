@@ -202,7 +202,7 @@ impl Device {
             .lock()
             .open(|at| core.virtual_config(at), |at| core.is_config_free(at));
         if !placed {
-            dev_warn!(
+            user_warn!(
                 core.dev(),
                 "no room for the capability in configuration space: the guest cannot announce its \
                  memory, migration will copy all of it\n"
@@ -285,14 +285,16 @@ impl Device {
     }
 
     fn write_core(&self, user: UserPtr, len: usize, pos: &mut bindings::loff_t) -> Result<usize> {
-        let offset = config_offset(*pos);
+        let command = u64::from(bindings::PCI_COMMAND);
+        let commands = config_offset(*pos)
+            .is_some_and(|o| o < command + 2 && o.saturating_add(len as u64) > command);
+        let before = commands && self.core().is_bus_master();
         // SAFETY: As in `read`.
         let ret = unsafe {
             bindings::vfio_pci_core_write(self.core().vdev(), user.as_const_ptr().cast(), len, pos)
         };
-        let command = u64::from(bindings::PCI_COMMAND);
-        if offset.is_some_and(|o| o < command + 2 && o.saturating_add(len as u64) > command) {
-            self.note_command();
+        if commands && !before {
+            self.note_bus_master();
         }
         to_result_size(ret)
     }
@@ -311,7 +313,7 @@ impl Device {
             Some(event) => {
                 self.function().figures.set_region(None);
                 if event == Event::Rejected && self.function().figures.count_bad_region() {
-                    dev_warn!(
+                    user_warn!(
                         self.core().dev(),
                         "the guest announced a region at an address or of a length that is not \
                          allowed; it counts as not announced\n"
@@ -322,8 +324,8 @@ impl Device {
         Ok(())
     }
 
-    /// Notes that the function may do DMA from now on although no region is announced.
-    fn note_command(&self) {
+    /// Bus mastering was off. Notes that the function may do DMA from now on although no region is announced.
+    fn note_bus_master(&self) {
         if self.announced().is_none() && self.core().is_bus_master() {
             self.function().unannounced.fetch_add(1, Relaxed);
         }
@@ -431,7 +433,7 @@ pub(crate) unsafe fn probe(pdev: *mut bindings::pci_dev) -> Result {
     }
     // SAFETY: `init` has run, and the device stays until `remove`.
     let device = unsafe { Device::from_vdev(vdev) };
-    dev_info!(
+    user_info!(
         device.core().dev(),
         "{} can be migrated\n",
         device.function().chip.name()
@@ -481,7 +483,7 @@ extern "C" fn init(vdev: *mut bindings::vfio_device) -> c_int {
         let result = (|| {
             let (vendor, id) = core.id();
             let chip = chip::of(vendor, id).ok_or_else(|| {
-                dev_err!(
+                user_err!(
                     core.dev(),
                     "{vendor:04x}:{id:04x} is not a function that this driver can migrate; use vfio-pci\n"
                 );

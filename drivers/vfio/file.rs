@@ -392,7 +392,7 @@ impl ResumeFile {
     }
 
     fn refuse(&self, error: &StreamError) -> Error {
-        dev_err!(
+        user_err!(
             self.dev,
             "refused a migration to this function: {}\n",
             Show(error)

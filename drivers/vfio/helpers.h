@@ -11,6 +11,8 @@ void compsc_vfio_put_device(struct vfio_device *vdev);
 u64 compsc_vfio_bar_length(struct pci_dev *pdev, int bar);
 int compsc_vfio_pm_get(struct pci_dev *pdev);
 void compsc_vfio_pm_put(struct pci_dev *pdev);
+unsigned int compsc_vfio_group_size(struct pci_dev *pdev);
+bool compsc_vfio_ratelimit(void);
 
 void compsc_vfio_trace_state(const char *function, u32 from, u32 to, int error, u64 ns);
 void compsc_vfio_trace_stop(const char *function, u64 drain_ns, u64 bus_ns, u64 unsent);

@@ -194,9 +194,12 @@ impl Migration {
             return;
         }
         let quiet = self.quiet.take();
+        let frozen = self.frozen.take();
         let replaced = self.replaced || quiet.is_some();
         self.restart(device);
         self.quiet = quiet.map(|q| Quiet { queues: None, ..q });
+        // A function that is saved once more before it runs still has something to say.
+        self.frozen = frozen;
         self.replaced = replaced;
     }
 
@@ -236,7 +239,7 @@ impl Migration {
     pub(crate) fn go(&mut self, device: &Device, to: u32) -> Result<Option<OwnedFile>> {
         let mut file = None;
         let _awake = device.core().awake().inspect_err(|e| {
-            dev_err!(
+            user_err!(
                 device.core().dev(),
                 "the function does not wake up (error {})\n",
                 e.to_errno()
@@ -333,7 +336,7 @@ impl Migration {
                     .and_then(|()| Ok(self.set_dummy_writes(device, place, true)?));
                 if let Err(error) = asked {
                     function.figures.count_bad_region();
-                    dev_err!(
+                    user_err!(
                         core.dev(),
                         "migration refused: the region that the guest has announced is not usable: \
                          {}; reload the driver in the guest\n",
@@ -341,9 +344,16 @@ impl Migration {
                     );
                     return Err(EINVAL);
                 }
-                if let Err(error) = function.scope.enter(core, place.address()) {
+                if core.shares_group() {
+                    // Type1 knows one scope per group, and we track this function only.
+                    user_warn!(
+                        core.dev(),
+                        "the function shares its IOMMU group with others, so all memory counts as dirty: \
+                         pre-copy will not converge\n"
+                    );
+                } else if let Err(error) = function.scope.enter(core, place.address()) {
                     // Correct without, too: then all memory counts as dirty.
-                    dev_warn!(
+                    user_warn!(
                         core.dev(),
                         "no page of the guest can be pinned (error {}): pre-copy will not converge\n",
                         error.to_errno()
@@ -351,7 +361,7 @@ impl Migration {
                 }
             }
             None if function.scope.is_entered() && !tracked => {
-                dev_err!(
+                user_err!(
                     core.dev(),
                     "migration refused: what the function writes to memory was tracked with the help of the \
                      guest's driver before, and the present driver does not help; load igbvf_compsc \
@@ -359,7 +369,7 @@ impl Migration {
                 );
                 return Err(EBUSY);
             }
-            None => dev_info!(
+            None => user_info!(
                 core.dev(),
                 "the guest has announced no region: all its memory will be copied while it is stopped\n"
             ),
@@ -385,7 +395,7 @@ impl Migration {
         let queues = match function.chip.stop(core, DRAIN) {
             Ok(stopped) => Some(stopped),
             Err(error) => {
-                dev_warn!(
+                user_warn!(
                     core.dev(),
                     "queues could not be stopped (error {}), the function is asleep or gone\n",
                     error.to_errno()
@@ -397,7 +407,7 @@ impl Migration {
         let before = self.quiet.take().is_some_and(|q| q.bus_master);
         let bus_master = before || core.is_bus_master();
         if let Err(error) = core.set_bus_master(false) {
-            dev_err!(
+            user_err!(
                 core.dev(),
                 "requests to memory stay unanswered after the stop; this migration will be refused\n"
             );
@@ -421,7 +431,7 @@ impl Migration {
     ///
     /// A function that has not run here since it came or since the last time has nothing new to say.
     fn freeze(&mut self, device: &Device) {
-        if self.replaced || self.frozen.is_some() {
+        if self.frozen.is_some() || (self.replaced && device.announced().is_none()) {
             return;
         }
         let start = Instant::<Monotonic>::now();
@@ -432,7 +442,7 @@ impl Migration {
                 Ok(frozen) => self.frozen = Some(frozen),
                 Err(error) => {
                     function.figures.count_bad_region();
-                    dev_err!(
+                    user_err!(
                         core.dev(),
                         "the region that the guest has announced is not usable: {}; a migration is refused\n",
                         Show(error)
@@ -449,7 +459,7 @@ impl Migration {
             None => unannounced > 0 || self.quiet.as_ref().is_some_and(|q| q.bus_master),
         };
         if untracked && function.scope.is_entered() {
-            dev_err!(
+            user_err!(
                 core.dev(),
                 "the function may have written to memory while no region was announced; a migration is \
                  refused, try again when the guest's driver runs\n"
@@ -481,7 +491,8 @@ impl Migration {
         write(&memory, region::offset::GATE_WORD, &word.to_le_bytes())?;
 
         let mut counters = KVec::new();
-        if gate_identity(region.restored_word) == gate_identity(region.gate_word) {
+        if !self.replaced && gate_identity(region.restored_word) == gate_identity(region.gate_word)
+        {
             for index in 0..region.counters.count.min(MAX_COUNTERS as u32) {
                 let counter = reader.counter(index, chip.window())?;
                 let at = region.counter_offset(index) as usize;
@@ -509,8 +520,8 @@ impl Migration {
                 let _ = counters.push(value, GFP_KERNEL);
             }
         }
-        // Otherwise the guest has not restored this function yet: its counters say nothing, and the values that
-        // were frozen before stay valid for the next restore.
+        // Otherwise the guest has not restored this function, or is about to: its counters say nothing, and values
+        // that were frozen before and not taken stay valid for the next restore.
         let next = gate::version(gate::unlocked_bumped(word));
         write(&memory, region::offset::FROZEN_VERSION, &next.to_le_bytes())?;
         let unsent: u32 = self
@@ -575,7 +586,7 @@ impl Migration {
     fn stream(&self, device: &Device) -> Result<KVec<u8>> {
         let mut buffer = KVec::from_elem(0u8, STREAM_MAX, GFP_KERNEL_ACCOUNT)?;
         let len = self.write_stream(device, &mut buffer).map_err(|e| {
-            dev_err!(device.core().dev(), "migration refused: {}\n", Show(e));
+            user_err!(device.core().dev(), "migration refused: {}\n", Show(e));
             ENOBUFS
         })?;
         buffer.truncate(len);
@@ -620,7 +631,7 @@ impl Migration {
             Some(at) => {
                 let place = Announcement::new(at.iova, at.len);
                 if place.is_none() {
-                    dev_err!(
+                    user_err!(
                         device.core().dev(),
                         "refused a migration to this function: region at {:#x} with {} bytes\n",
                         at.iova,
@@ -631,11 +642,11 @@ impl Migration {
                 place
             }
         };
-        device.set_announced(place);
         let mut counters = KVec::with_capacity(state.counters.len(), GFP_KERNEL)?;
         for counter in state.counters.iter() {
             counters.push(counter, GFP_KERNEL)?;
         }
+        device.set_announced(place);
         // For the case that the function goes on to yet another host before it runs here.
         self.frozen = place.zip(state.gate).map(|(place, gate_word)| Frozen {
             place,
@@ -683,7 +694,7 @@ impl Migration {
             }
             Err(error) => {
                 device.function().figures.count_bad_region();
-                dev_err!(
+                user_err!(
                     core.dev(),
                     "the guest cannot be told to restore its function: {}; reset the interface in the guest\n",
                     Show(error)
@@ -702,7 +713,7 @@ impl Migration {
             return;
         };
         if let Err(error) = device.function().chip.restart(device.core(), &stopped) {
-            dev_warn!(
+            user_warn!(
                 device.core().dev(),
                 "queues could not be started again (error {}); reset the interface in the guest\n",
                 error.to_errno()
@@ -714,7 +725,7 @@ impl Migration {
     pub(crate) fn announced(&mut self, device: &Device, place: Announcement) {
         if let Err(error) = self.meet(device, place) {
             if device.function().figures.count_bad_region() {
-                dev_warn!(
+                user_warn!(
                     device.core().dev(),
                     "the guest has announced a region that is not usable: {}; migration will be refused\n",
                     Show(error)
@@ -768,7 +779,7 @@ impl Migration {
             return;
         }
         if let Err(error) = self.set_dummy_writes(device, place, false) {
-            dev_warn!(
+            user_warn!(
                 device.core().dev(),
                 "the guest goes on with dummy writes, it cannot be told to stop: {}\n",
                 Show(error)
@@ -819,7 +830,7 @@ fn open_gate(device: &Device, place: Announcement, dummy_writes: bool) -> Result
         .kick(device.core(), region.kick_vector)
     {
         if device.function().figures.count_bad_region() {
-            dev_warn!(
+            user_warn!(
                 device.core().dev(),
                 "vector {} could not be raised (error {}): the guest will notice by itself later\n",
                 region.kick_vector,

@@ -12,7 +12,16 @@ use kernel::{
     },
     ffi::{c_int, c_void},
     prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Completion, //
+    },
     types::Opaque,
+    workqueue, //
 };
 
 /// Size of a page of guest memory as VFIO counts it.
@@ -216,10 +225,35 @@ impl VfioCore {
         })
     }
 
-    /// Pins the page at `iova` and releases it again.
+    /// Pins the page at `iova` and releases it again, on a kernel thread: a page that stays pinned while its user
+    /// unmaps it is a BUG to type1, so no user may keep its own thread off the processor in between.
     ///
     /// The caller serialises against `dma_unmap`; see [`crate::guest`].
     pub(crate) fn pin_and_release(&self, iova: u64) -> Result {
+        let job = Arc::pin_init(
+            pin_init!(PinJob {
+                core: self,
+                iova,
+                result: Atomic::new(0),
+                done <- Completion::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+        let theirs = job.clone();
+        workqueue::system_highpri().try_spawn(GFP_KERNEL, move || {
+            // SAFETY: The caller waits below, with `self` borrowed.
+            let core = unsafe { &*theirs.core };
+            let result = core.pin_and_release_here(theirs.iova);
+            theirs
+                .result
+                .store(result.map_or_else(|e| e.to_errno(), |()| 0), Relaxed);
+            theirs.done.complete_all();
+        })?;
+        job.done.wait_for_completion();
+        to_result(job.result.load(Relaxed))
+    }
+
+    fn pin_and_release_here(&self, iova: u64) -> Result {
         let mut page = core::ptr::null_mut();
         let prot = bindings::IOMMU_READ | bindings::IOMMU_WRITE;
         // SAFETY: One page is asked for, and there is room for one.
@@ -229,6 +263,12 @@ impl VfioCore {
         // SAFETY: The page was pinned just now.
         unsafe { bindings::vfio_unpin_pages(self.vdev(), iova, 1) };
         Ok(())
+    }
+
+    /// Whether there are other functions in the same IOMMU group.
+    pub(crate) fn shares_group(&self) -> bool {
+        // SAFETY: `pdev` is valid.
+        unsafe { bindings::compsc_vfio_group_size(self.pdev()) != 1 }
     }
 
     /// The next state on VFIO's way from `from` to `to`.
@@ -241,6 +281,27 @@ impl VfioCore {
         Ok(next)
     }
 }
+
+/// Whether another message is bearable just now.
+pub(crate) fn may_speak() -> bool {
+    // SAFETY: No arguments; the C side has a lock of its own.
+    unsafe { bindings::compsc_vfio_ratelimit() }
+}
+
+/// A page to be pinned by another thread.
+#[pin_data]
+struct PinJob {
+    core: *const VfioCore,
+    iova: u64,
+    result: Atomic<c_int>,
+    #[pin]
+    done: Completion,
+}
+
+// SAFETY: `VfioCore` may be used by any thread; whoever makes the job keeps it until the job is done.
+unsafe impl Send for PinJob {}
+// SAFETY: As above.
+unsafe impl Sync for PinJob {}
 
 /// A function that is kept awake.
 pub(crate) struct Awake<'a>(&'a VfioCore);

@@ -121,11 +121,10 @@ impl Chip for Vf {
     }
 
     fn reset(&self, keep_log: bool) -> Result<Option<[u8; 6]>> {
-        let rst = CTRL::zeroed().set(CTRL::RST);
         if keep_log {
-            self.hw.reset_for_replay(rst);
+            self.silence();
         } else {
-            self.hw.reset(rst);
+            self.hw.reset(CTRL::zeroed().set(CTRL::RST));
         }
         self.mailbox.forget();
         self.mailbox.wait_pf_ready(self)?;
@@ -138,6 +137,10 @@ impl Chip for Vf {
             Answer::Ack => reset_answer(&words),
             _ => None,
         })
+    }
+
+    fn silence(&self) {
+        self.hw.reset_for_replay(CTRL::zeroed().set(CTRL::RST));
     }
 
     fn mailbox_ns(&self) -> u64 {
@@ -180,7 +183,7 @@ impl Chip for Vf {
     }
 
     fn request_max_frame(&self, bytes: u32) -> Result {
-        self.ask(&Message::set_lpe(bytes)).map(|_| ())
+        self.wish(&Message::set_lpe(bytes))
     }
 
     fn configure_irqs(&self) {

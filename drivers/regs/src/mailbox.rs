@@ -121,7 +121,7 @@ impl Message {
         message
     }
 
-    /// Receives frames of up to `bytes` bytes with headers, without the frame check sequence.
+    /// Receives frames of up to `bytes` bytes with headers, VLAN tag and frame check sequence.
     pub const fn set_lpe(bytes: u32) -> Self {
         let mut message = Self::new(SET_LPE, 2, 1);
         message.words[1] = bytes;

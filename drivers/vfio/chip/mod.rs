@@ -27,6 +27,8 @@ use kernel::{
 
 /// What a read returns when the function has gone from the bus.
 const GONE: u32 = !0;
+/// How long a queue may take to note that it is disabled.
+const DISABLE: Delta = Delta::from_millis(10);
 /// Pause between two looks at the hardware.
 const POLL: Delta = Delta::from_micros(20);
 
@@ -114,10 +116,13 @@ pub(crate) trait Chip: Sync {
             stopped.queues[usize::from(n)].unsent = unsent;
             io.write32(self.txdctl(n), value & !QUEUE_ENABLE)?;
         }
+        // However long the draining took: what has been fetched is being sent, and its report must arrive, or
+        // it would be sent again.
+        let disabled = Instant::<Monotonic>::now();
         for n in 0..self.queues() {
             for register in [self.rxdctl(n), self.txdctl(n)] {
                 // TIMEOUT: a queue that does not stop loses the bus next, which stops it for certain.
-                while io.read32(register)? & QUEUE_ENABLE != 0 && start.elapsed() <= drain {
+                while io.read32(register)? & QUEUE_ENABLE != 0 && disabled.elapsed() <= DISABLE {
                     fsleep(POLL);
                 }
             }

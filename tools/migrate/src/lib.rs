@@ -142,6 +142,9 @@ pub struct Plan {
     pub destination: PathBuf,
     /// The channel, as QEMU spells it: `unix:/path` or `tcp:host:port`.
     pub channel: String,
+    /// Where the destination listens, if that is not `channel` (a relay or a port forwarding between
+    /// the hosts).
+    pub listen: Option<String>,
     /// QEMU stops the guest as soon as it expects the rest to take no longer than this.
     pub downtime_limit: Duration,
     /// Bandwidth limit in bytes per second; 0 is none.
@@ -311,13 +314,14 @@ impl Run<'_> {
 
         self.enter(Stage::Reservation, now_us());
         // Without exit-on-error=false a destination that refuses would die with its reason.
-        let mut incoming = json!({ "uri": self.plan.channel, "exit-on-error": false });
+        let listen = self.plan.listen.as_ref().unwrap_or(&self.plan.channel);
+        let mut incoming = json!({ "uri": listen, "exit-on-error": false });
         if self
             .destination
             .execute("migrate-incoming", incoming.clone())
             .is_err()
         {
-            incoming = json!({ "uri": self.plan.channel });
+            incoming = json!({ "uri": listen });
             self.destination.execute("migrate-incoming", incoming)?;
         }
 

@@ -214,7 +214,7 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
     };
     let lab = Lab::set_up(&args.lab, functions)?;
     show.step(&format!("{driver}: booting the guest"));
-    let mut session = Session::boot(&lab, driver)?;
+    let mut session = Session::boot(&lab, driver, lab.shape())?;
     session
         .wait_ping(Duration::from_secs(20))
         .map_err(|e| session.vm.explain(e))?;
@@ -232,7 +232,7 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
     let mut problems = Vec::new();
     session.new_retransmits()?;
     for i in 0..args.migrations {
-        let to = (session.function + 1) % functions;
+        let to = (session.place + 1) % functions;
         show.label(format!(
             "{driver}: migration {} of {} to VF {to}",
             i + 1,

@@ -5,6 +5,7 @@
 //!
 //! Kernel command line: `tb.driver=igbvf|compsc|none`, `tb.addr=ADDRESS/PREFIX`, `tb.mtu=N`.
 
+use crate::hostile::Hostile;
 use crate::proto::Answer;
 use crate::proto::Health;
 use crate::proto::Hello;
@@ -201,6 +202,7 @@ fn open_port() -> Result<File> {
 struct Agent {
     port: Mutex<File>,
     traffic: Mutex<Option<Side>>,
+    hostile: Mutex<Option<Hostile>>,
     interface: Option<String>,
     problem: Option<String>,
 }
@@ -216,6 +218,7 @@ fn serve(interface: Option<String>, problem: Option<String>) -> Result<()> {
     let agent = Arc::new(Agent {
         port: Mutex::new(port.try_clone()?),
         traffic: Mutex::new(None),
+        hostile: Mutex::new(None),
         interface,
         problem,
     });
@@ -338,6 +341,16 @@ impl Agent {
             )?),
             Order::Health => Ok(to_value(self.health()?)?),
             Order::Counters => Ok(to_value(StackCounters::read()?)?),
+            Order::HostileStart { seed } => {
+                *lock(&self.hostile) = Some(Hostile::start(seed)?);
+                Ok(Value::Null)
+            }
+            Order::HostileStop => {
+                let hostile = lock(&self.hostile)
+                    .take()
+                    .ok_or_else(|| anyhow!("nothing hostile was started"))?;
+                Ok(to_value(hostile.stop()?)?)
+            }
         }
     }
 }

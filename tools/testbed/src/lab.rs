@@ -39,7 +39,12 @@ pub struct LabArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub cpus: u32,
     /// Memory of the guest in MiB.
-    #[arg(long, env = "COMPSC_GUEST_MEMORY", default_value_t = 256, value_name = "MIB")]
+    #[arg(
+        long,
+        env = "COMPSC_GUEST_MEMORY",
+        default_value_t = 256,
+        value_name = "MIB"
+    )]
     pub memory: u32,
     /// MTU on both sides.
     #[arg(long, default_value_t = 1500, value_name = "BYTES")]
@@ -70,8 +75,8 @@ pub struct StreamArgs {
 pub const HOST: [u8; 4] = [10, 82, 57, 1];
 /// Address of the guest.
 pub const GUEST: [u8; 4] = [10, 82, 57, 2];
-/// The guest's MAC address, whichever function it owns.
-pub const GUEST_MAC: &str = "02:c0:5c:00:01:00";
+/// Beginning of the MAC addresses of a guest's functions, whichever they are.
+const GUEST_MAC: &str = "02:c0:5c:00:01:";
 
 impl StreamArgs {
     /// The configuration for both sides.
@@ -87,6 +92,17 @@ impl StreamArgs {
             rr_interval_us: self.rr_interval,
         }
     }
+}
+
+/// What differs between the guests of one lab.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Processors.
+    pub cpus: u32,
+    /// MTU on both sides.
+    pub mtu: u32,
+    /// Functions that the guest owns. The first of them carries the traffic.
+    pub functions: usize,
 }
 
 /// The host, ready for guests.
@@ -106,7 +122,8 @@ impl Lab {
     /// If the machine lacks what is needed; the message says what.
     pub fn set_up(args: &LabArgs, vfs: usize) -> Result<Self> {
         qemu::prioritise()?;
-        nic::modprobe("kvm-amd", &[])
+        // A processor state that cannot be entered is a defect of the emulator; the log shall show which.
+        nic::modprobe("kvm-amd", &["dump_invalid_vmcb=1"])
             .or_else(|_| nic::modprobe("kvm-intel", &[]))
             .context("nested guests need KVM")?;
         nic::modprobe("vfio-pci", &[])?;
@@ -120,18 +137,7 @@ impl Lab {
         }
         let adapter = Adapter::set_up(0, vfs)?;
         adapter.set_address(&format!("{}/24", IpAddr::from(HOST)))?;
-        crate::host::run(
-            "ip",
-            &[
-                "link",
-                "set",
-                &adapter.interface,
-                "mtu",
-                &args.mtu.to_string(),
-            ],
-        )?;
         for function in &adapter.functions {
-            adapter.set_mac(function, GUEST_MAC)?;
             function.bind(&args.vfio)?;
         }
         Ok(Self {
@@ -141,12 +147,29 @@ impl Lab {
         })
     }
 
-    /// A guest with the driver `driver`.
+    /// What guests look like unless a test wants another shape.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            cpus: self.args.cpus,
+            mtu: self.args.mtu,
+            functions: 1,
+        }
+    }
+
+    /// A guest with the driver `driver`. Its functions' counterparts on source and destination get the same
+    /// address.
     ///
     /// # Errors
     ///
     /// If a part of it is missing.
-    pub fn guest(&self, driver: &str) -> Result<Spec> {
+    pub fn guest(&self, driver: &str, shape: Shape) -> Result<Spec> {
+        let interface = &self.adapter.interface;
+        let mtu = shape.mtu.to_string();
+        crate::host::run("ip", &["link", "set", interface, "mtu", &mtu])?;
+        for (i, function) in self.adapter.functions.iter().enumerate() {
+            let mac = format!("{GUEST_MAC}{:02x}", i % shape.functions);
+            self.adapter.set_mac(function, &mac)?;
+        }
         let spec = Spec {
             name: driver.to_owned(),
             kernel: self.args.kernel.clone(),
@@ -154,9 +177,9 @@ impl Lab {
             modules: self.args.modules.clone(),
             driver: driver.to_owned(),
             address: format!("{}/24", IpAddr::from(GUEST)),
-            mtu: self.args.mtu,
+            mtu: shape.mtu,
             memory: self.args.memory,
-            cpus: self.args.cpus,
+            cpus: shape.cpus,
             folder: self.folder.clone(),
             migratable: self.args.vfio != "vfio-pci",
             extra: Vec::new(),
@@ -175,6 +198,13 @@ impl Lab {
         std::fs::read_to_string(path)
             .map(|text| parse_figures(&text))
             .unwrap_or_default()
+    }
+
+    /// PCI addresses of the functions at the place number `place`.
+    pub fn functions(&self, place: usize, shape: Shape) -> Vec<&str> {
+        (0..shape.functions)
+            .map(|i| self.function(place * shape.functions + i))
+            .collect()
     }
 
     /// PCI address of the function number `index`.
@@ -231,7 +261,7 @@ pub struct TrafficArgs {
 pub fn traffic(args: &TrafficArgs) -> Result<()> {
     let lab = Lab::set_up(&args.lab, 2)?;
     eprintln!("host ready");
-    let spec = lab.guest(&args.driver)?;
+    let spec = lab.guest(&args.driver, lab.shape())?;
     let mut vm = spec.boot("a", &[lab.function(0)])?;
     eprintln!("guest ready");
     print!("{}", vm.agent.check("ip addr; dmesg | tail -n 5")?);

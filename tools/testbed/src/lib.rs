@@ -9,6 +9,7 @@ pub mod bench;
 pub mod demo;
 pub mod guest;
 pub mod host;
+pub mod hostile;
 pub mod lab;
 pub mod picture;
 pub mod proto;

@@ -48,6 +48,14 @@ pub enum Order {
     Counters,
     /// Answer with [`Health`].
     Health,
+    /// Announce forged regions and write random bytes to the capability, from user space, until
+    /// [`Order::HostileStop`].
+    HostileStart {
+        /// Seed of everything that is written.
+        seed: u64,
+    },
+    /// Behave again; answer with the number of regions that were announced.
+    HostileStop,
 }
 
 /// Answer to [`Order::Hello`].

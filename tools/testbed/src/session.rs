@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest under traffic that is migrated from function to function.
+//! A guest under traffic that is migrated from place to place.
 
 use crate::host::nic;
 use crate::host::qemu::Spec;
 use crate::host::qemu::Vm;
+use crate::host::relay;
 use crate::lab;
 use crate::lab::Lab;
+use crate::lab::Shape;
 use crate::proto::Figures;
 use crate::proto::Health;
 use crate::traffic;
@@ -22,6 +24,7 @@ use compsc_migrate::Observer;
 use compsc_migrate::Outcome;
 use compsc_migrate::Plan;
 use serde::Serialize;
+use std::path::Path;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
@@ -29,7 +32,7 @@ use std::time::UNIX_EPOCH;
 /// One migration with everything that was measured right after it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Migration {
-    /// Number of the function that owned the guest's traffic before, and after.
+    /// Number of the place (a function, or several) that the guest left, and of the one it went to.
     pub from: usize,
     /// See `from`.
     pub to: usize,
@@ -50,7 +53,7 @@ pub struct Migration {
     pub health: (Health, Health),
 }
 
-/// A guest, its traffic and its present function.
+/// A guest, its traffic and its present place.
 ///
 /// Dropping it ends the guest.
 pub struct Session<'a> {
@@ -58,8 +61,9 @@ pub struct Session<'a> {
     spec: Spec,
     /// The QEMU process that runs the guest now.
     pub vm: Vm,
-    /// Number of the function that the guest owns now.
-    pub function: usize,
+    shape: Shape,
+    /// Where the guest is: its functions are the `place`th group of as many as it owns.
+    pub place: usize,
     /// Migrations so far; names the files of QEMU processes.
     generation: usize,
     /// The process that the guest has left last. Its end (functions reset, memory unpinned) costs this
@@ -71,6 +75,9 @@ pub struct Session<'a> {
     /// Retransmitted segments at the last look.
     retransmits: u64,
 }
+
+/// QEMU's downtime limit for streams that are cut.
+const CUT_LIMIT: Duration = Duration::from_millis(300);
 
 /// How long the machine rests between the preparation of a destination and the migration.
 const CALM: Duration = Duration::from_millis(500);
@@ -91,20 +98,21 @@ pub struct Seen {
 }
 
 impl<'a> Session<'a> {
-    /// Boots a guest on function 0.
+    /// Boots a guest at place 0.
     ///
     /// # Errors
     ///
     /// If it does not boot or its driver does not work.
-    pub fn boot(lab: &'a Lab, driver: &str) -> Result<Self> {
-        let spec = lab.guest(driver)?;
-        let vm = spec.boot("0", &[lab.function(0)])?;
+    pub fn boot(lab: &'a Lab, driver: &str, shape: Shape) -> Result<Self> {
+        let spec = lab.guest(driver, shape)?;
+        let vm = spec.boot("0", &lab.functions(0, shape))?;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
         Ok(Self {
             lab,
             spec,
             vm,
-            function: 0,
+            shape,
+            place: 0,
             generation: 0,
             retired: None,
             traffic: None,
@@ -174,11 +182,11 @@ impl<'a> Session<'a> {
         Ok(new)
     }
 
-    /// Migrates the guest to the function `to`. The old QEMU process ends with [`Session::settle`].
+    /// Migrates the guest to the place `to`. The old QEMU process ends with [`Session::settle`].
     ///
     /// # Errors
     ///
-    /// If it fails: the guest then runs where it was, and its function is the old one.
+    /// If it fails: the guest then runs where it was.
     pub fn migrate(
         &mut self,
         to: usize,
@@ -207,8 +215,8 @@ impl<'a> Session<'a> {
             settled_ns: 0,
             retransmits: 0,
             restore_us: None,
-            source: self.lab.figures(from),
-            destination: self.lab.figures(to),
+            source: self.lab.figures(from * self.shape.functions),
+            destination: self.lab.figures(to * self.shape.functions),
             health: (before, Health::default()),
         })
     }
@@ -227,7 +235,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// A QEMU process that is ready for the guest with the function `to`.
+    /// A QEMU process that is ready for the guest at the place `to`.
     ///
     /// # Errors
     ///
@@ -236,7 +244,8 @@ impl<'a> Session<'a> {
         self.retired = None;
         self.generation += 1;
         let tag = self.generation.to_string();
-        let vm = self.spec.start(&tag, &[self.lab.function(to)], true)?;
+        let functions = self.lab.functions(to, self.shape);
+        let vm = self.spec.start(&tag, &functions, true)?;
         // Pinning the guest's future memory has kept a processor busy for seconds; the traffic needs a
         // moment to find its pace again.
         std::thread::sleep(CALM);
@@ -256,10 +265,40 @@ impl<'a> Session<'a> {
     ) -> Result<Outcome, Error> {
         let channel = self.spec.folder.join("channel");
         let _ = std::fs::remove_file(&channel);
+        self.engine_over(&channel, &channel, destination, downtime_limit, observer)
+    }
+
+    /// As [`Session::engine`], with a stream that is cut after `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the engine, or of the relay.
+    pub fn engine_cut(
+        &self,
+        destination: &Vm,
+        bytes: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<Outcome, Error>> {
+        let folder = &self.spec.folder;
+        let (near, far) = (folder.join("channel-near"), folder.join("channel-far"));
+        let _ = std::fs::remove_file(&far);
+        relay::start(&near, &far, bytes)?;
+        Ok(self.engine_over(&near, &far, destination, CUT_LIMIT, observer))
+    }
+
+    fn engine_over(
+        &self,
+        near: &Path,
+        far: &Path,
+        destination: &Vm,
+        downtime_limit: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, Error> {
         let plan = Plan {
             source: self.vm.qmp.clone(),
             destination: destination.qmp.clone(),
-            channel: format!("unix:{}", channel.display()),
+            channel: format!("unix:{}", near.display()),
+            listen: (near != far).then(|| format!("unix:{}", far.display())),
             downtime_limit,
             max_bandwidth: 0,
             timeout: Duration::from_secs(120),
@@ -267,11 +306,10 @@ impl<'a> Session<'a> {
         compsc_migrate::migrate(&plan, observer)
     }
 
-    /// The guest has arrived at `destination`, which owns the function `to`. Returns the number of
-    /// the function it left.
+    /// The guest has arrived at `destination`, the place `to`. Returns the place that it left.
     pub fn arrive(&mut self, to: usize, destination: Vm) -> usize {
         self.retired = Some(std::mem::replace(&mut self.vm, destination));
-        std::mem::replace(&mut self.function, to)
+        std::mem::replace(&mut self.place, to)
     }
 
     /// What the guest knows about its interface, for an error message.

@@ -6,6 +6,7 @@ pub mod agent;
 pub mod initramfs;
 pub mod nic;
 pub mod qemu;
+pub mod relay;
 
 use anyhow::Context;
 use anyhow::Result;

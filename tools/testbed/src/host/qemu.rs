@@ -9,6 +9,7 @@ use anyhow::Result;
 use anyhow::bail;
 use compsc_migrate::qmp::Qmp;
 use serde_json::Value;
+use serde_json::json;
 use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
@@ -249,17 +250,37 @@ impl Vm {
             let text = std::fs::read(path).unwrap_or_default();
             let text = String::from_utf8_lossy(&text).into_owned();
             let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(12)..].join("\n")
+            // A processor's registers alone are 20 lines.
+            lines[lines.len().saturating_sub(24)..].join("\n")
         };
         let state = match self.child.try_wait() {
             Ok(Some(status)) => format!("QEMU has ended ({status})"),
-            _ => "QEMU runs".to_owned(),
+            _ => format!("QEMU runs; its processors: {}", self.processors()),
         };
         error.context(format!(
             "{state}; it said:\n{}\nand the guest's kernel:\n{}",
             tail(&self.log),
             tail(&self.console)
         ))
+    }
+
+    /// Where the guest's processors are, twice: one that hangs stays where it is.
+    fn processors(&self) -> String {
+        let look = || -> Result<String> {
+            let mut monitor = Qmp::connect(&self.qmp, Duration::from_secs(5))?;
+            let command = json!({ "command-line": "info registers -a" });
+            let text = monitor.execute("human-monitor-command", command)?;
+            let lines = text.as_str().unwrap_or_default().lines();
+            let wanted = lines.filter(|l| l.starts_with("RIP") || l.starts_with("CR0"));
+            Ok(wanted.collect::<Vec<_>>().join("\n"))
+        };
+        (0..2)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(200));
+                look().unwrap_or_else(|e| format!("{e:#}"))
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Process id of QEMU.

@@ -36,6 +36,9 @@ const PORT: &str = "5978";
 /// Options of `testbed selftest-driver`.
 #[derive(Args, Debug)]
 pub struct DriverArgs {
+    /// Run only the cases whose names contain this.
+    #[arg(long, env = "COMPSC_ONLY", value_name = "WORDS")]
+    only: Option<String>,
     /// Folder with compsc.ko and igbvf_compsc.ko.
     #[arg(long, env = "COMPSC_MODULES")]
     modules: PathBuf,
@@ -335,7 +338,7 @@ fn replay_order(bench: &Bench) -> Result<()> {
 
 /// Runs the test program.
 pub fn run_all(args: &DriverArgs) -> ExitCode {
-    let mut ktap = Ktap::start();
+    let mut ktap = Ktap::start(args.only.as_deref());
     let mut bench = None;
     ktap.case("binds to a virtual function and has a link", || {
         bench = Some(Bench::set_up(args)?);
@@ -486,10 +489,24 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
         )?;
         run("ip", &["addr", "add", "10.79.0.1/24", "dev", &pf_vlan])?;
         run("ip", &["link", "set", &pf_vlan, "up"])?;
+        // The longest frames, with the tag on top.
         let ping = || {
             b.inside(
                 "ping",
-                &["-q", "-c", "5", "-i", "0.1", "-W", "2", "10.79.0.1"],
+                &[
+                    "-q",
+                    "-c",
+                    "5",
+                    "-i",
+                    "0.1",
+                    "-s",
+                    "1472",
+                    "-M",
+                    "do",
+                    "-W",
+                    "2",
+                    "10.79.0.1",
+                ],
             )
         };
         ping().context("before")?;

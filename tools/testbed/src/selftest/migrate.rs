@@ -5,12 +5,19 @@
 
 use super::Ktap;
 use crate::analysis;
+use crate::analysis::Run;
 use crate::host::dmesg;
+use crate::host::nic;
+use crate::host::qemu::Vm;
+use crate::host::run;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
+use crate::lab::Shape;
 use crate::lab::StreamArgs;
+use crate::proto::Order;
 use crate::session;
 use crate::session::Session;
+use crate::traffic;
 use crate::traffic::timeline::now_ns;
 use anyhow::Context;
 use anyhow::Result;
@@ -19,18 +26,27 @@ use anyhow::bail;
 use clap::Args;
 use compsc_migrate::Error;
 use compsc_migrate::Observer;
+use compsc_migrate::Outcome;
 use compsc_migrate::Progress;
 use compsc_migrate::Silent;
 use compsc_migrate::Stage;
 use compsc_migrate::Verdict;
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde_json::Value;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
+use vfio_states::random::Random;
 
 /// Options of `testbed selftest-migrate`.
 #[derive(Args, Debug)]
 pub struct MigrateArgs {
+    /// Run only the cases whose names contain this.
+    #[arg(long, env = "COMPSC_ONLY", value_name = "WORDS")]
+    only: Option<String>,
     #[command(flatten)]
     lab: LabArgs,
     #[command(flatten)]
@@ -38,9 +54,16 @@ pub struct MigrateArgs {
     /// Migrations under traffic.
     #[arg(long, default_value_t = 3)]
     migrations: usize,
-    /// Migrations that are cancelled.
+    /// Migrations that are cancelled, and as many of a hostile guest.
     #[arg(long, default_value_t = 4)]
     cancels: u32,
+}
+
+impl MigrateArgs {
+    /// Migrations of each guest of another shape.
+    fn shape_migrations(&self) -> usize {
+        self.migrations.div_ceil(2)
+    }
 }
 
 /// QEMU's limit for guests whose driver announces its memory.
@@ -50,14 +73,26 @@ const LONG_LIMIT: Duration = Duration::from_secs(20);
 /// Time for the streams to flow before the first and after each migration.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Cancels a migration some time after a stage has begun.
-struct Cancel {
+/// What is done to a migration some time after a stage has begun.
+struct Disturb<'a> {
     stage: Stage,
     after: Duration,
     since: Option<Instant>,
+    how: &'a mut dyn FnMut() -> Verdict,
 }
 
-impl Observer for Cancel {
+impl<'a> Disturb<'a> {
+    fn new(stage: Stage, after: Duration, how: &'a mut dyn FnMut() -> Verdict) -> Self {
+        Self {
+            stage,
+            after,
+            since: None,
+            how,
+        }
+    }
+}
+
+impl Observer for Disturb<'_> {
     fn stage(&mut self, stage: Stage) {
         if stage >= self.stage && self.since.is_none() {
             self.since = Some(Instant::now());
@@ -66,7 +101,7 @@ impl Observer for Cancel {
 
     fn progress(&mut self, _: Stage, _: &Progress) -> Verdict {
         match self.since {
-            Some(since) if since.elapsed() >= self.after => Verdict::Cancel,
+            Some(since) if since.elapsed() >= self.after => (self.how)(),
             _ => Verdict::Continue,
         }
     }
@@ -83,26 +118,47 @@ fn answers(session: &mut Session<'_>) -> Result<()> {
 fn with_guest(
     lab: &Lab,
     driver: &str,
+    shape: Shape,
     test: impl FnOnce(&mut Session<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut session = Session::boot(lab, driver)?;
+    let mut session = Session::boot(lab, driver, shape)?;
     test(&mut session).map_err(|e| session.vm.explain(e))
 }
 
+/// The rules for traffic that hold whatever happens.
+fn good(run: &Run) -> Result<()> {
+    if !run.is_good() {
+        bail!(
+            "corrupted {}, duplicated {}; {}",
+            run.corrupted,
+            run.duplicated,
+            run.problems.join("; ")
+        );
+    }
+    Ok(())
+}
+
 /// Migrates under traffic and holds the result against the rules.
-fn under_traffic(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
+fn under_traffic(
+    session: &mut Session<'_>,
+    streams: &traffic::Config,
+    migrations: usize,
+    each: impl Fn(&mut Session<'_>) -> Result<()>,
+) -> Result<()> {
     session.wait_ping(Duration::from_secs(20))?;
-    session.start_traffic(&args.streams.config())?;
+    session.start_traffic(streams)?;
     thread::sleep(SETTLE);
     let begin = now_ns();
-    let mut migrations = Vec::new();
-    for i in 0..args.migrations {
-        let to = 1 - session.function;
+    let mut seen = Vec::new();
+    for i in 0..migrations {
+        let to = 1 - session.place;
         let mut migration = session
             .migrate(to, LIMIT, &mut Silent)
             .with_context(|| format!("migration {}", i + 1))?;
         thread::sleep(SETTLE);
-        answers(session).with_context(|| format!("after migration {}", i + 1))?;
+        answers(session)
+            .and_then(|()| each(session))
+            .with_context(|| format!("after migration {}", i + 1))?;
         session.settle(&mut migration)?;
         println!(
             "# migration {}: {} ms, downtime {} ms, {} rounds, restore {} us",
@@ -112,18 +168,13 @@ fn under_traffic(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
             migration.outcome.precopy_rounds,
             migration.restore_us.unwrap_or(0)
         );
-        migrations.push(migration);
+        seen.push(migration);
     }
     let end = now_ns();
-    let seen = session.finish_traffic()?;
-    let run = analysis::analyse(
-        "compsc",
-        args.migrations,
-        &migrations,
-        &seen,
-        (begin, end),
-        |us| session.monotonic(us),
-    );
+    let traffic = session.finish_traffic()?;
+    let run = analysis::analyse("compsc", migrations, &seen, &traffic, (begin, end), |us| {
+        session.monotonic(us)
+    });
     for row in &run.migrations {
         if row.carrier_changes != 0 {
             bail!("the guest saw {} carrier changes", row.carrier_changes);
@@ -136,59 +187,100 @@ fn under_traffic(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
         }
     }
     println!("# {} datagrams lost, {} reordered", run.lost, run.reordered);
+    quiet(session)?;
+    good(&run)
+}
+
+/// The guest's kernel has nothing to complain about.
+fn quiet(session: &mut Session<'_>) -> Result<()> {
     let log = session.vm.agent.check("dmesg")?;
-    if let Some(line) = session::complaints(&log).first() {
-        bail!("the guest's kernel: {line}");
+    match session::complaints(&log).first() {
+        Some(line) => bail!("the guest's kernel: {line}"),
+        None => Ok(()),
     }
-    if !run.is_good() {
-        bail!(
-            "corrupted {}, duplicated {}; {}",
-            run.corrupted,
-            run.duplicated,
-            run.problems.join("; ")
-        );
+}
+
+/// Frames with a VLAN tag carry the traffic.
+fn over_vlan(args: &MigrateArgs, lab: &Lab, session: &mut Session<'_>) -> Result<()> {
+    let pf = &lab.adapter.interface;
+    let link = format!("{pf}.77");
+    run(
+        "ip",
+        &[
+            "link", "add", "link", pf, "name", &link, "type", "vlan", "id", "77",
+        ],
+    )?;
+    let result = vlan_traffic(args, session, &link);
+    run("ip", &["link", "del", &link])?;
+    result
+}
+
+fn vlan_traffic(args: &MigrateArgs, session: &mut Session<'_>, link: &str) -> Result<()> {
+    run("ip", &["addr", "add", "10.82.77.1/24", "dev", link])?;
+    run("ip", &["link", "set", link, "up"])?;
+    session.vm.agent.check(
+        "cd /lib/modules/$(uname -r) && for m in $(grep -v igbvf order); do insmod $m; done; \
+         ip link add link eth0 name eth0.77 type vlan id 77 && \
+         ip addr add 10.82.77.2/24 dev eth0.77 && ip link set eth0.77 up",
+    )?;
+    let streams = traffic::Config {
+        host: [10, 82, 77, 1].into(),
+        guest: [10, 82, 77, 2].into(),
+        ..args.streams.config()
+    };
+    under_traffic(session, &streams, args.shape_migrations(), |_| Ok(()))
+}
+
+/// A guest with two functions: both move, and the second one answers as well.
+fn two_functions(args: &MigrateArgs, lab: &Lab, session: &mut Session<'_>) -> Result<()> {
+    let pf = &lab.adapter.interface;
+    run("ip", &["addr", "replace", "10.82.58.1/24", "dev", pf])?;
+    // Both are in one segment: each answers for its own address only.
+    session.vm.agent.check(
+        "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; \
+         ip link set eth1 up && ip addr add 10.82.58.2/24 dev eth1",
+    )?;
+    let both = |_: &mut Session<'_>| {
+        nic::wait_for(
+            Duration::from_secs(10),
+            "the second function to answer",
+            || run("ping", &["-c", "1", "-W", "1", "10.82.58.2"]).ok(),
+        )
+        .map(drop)
+    };
+    both(session)?;
+    under_traffic(
+        session,
+        &args.streams.config(),
+        args.shape_migrations(),
+        both,
+    )?;
+    let restores = session
+        .vm
+        .agent
+        .check("grep -h ^restores /sys/kernel/debug/compsc/*/status")?;
+    let counts: Vec<&str> = restores
+        .lines()
+        .filter_map(|line| line.strip_prefix("restores "))
+        .collect();
+    if counts.len() != 2 || counts.contains(&"0") {
+        bail!("the two functions were restored {counts:?} times");
     }
     Ok(())
 }
 
-/// Cancels migrations in each phase; the guest goes on where it was, under the same rules.
-fn cancelled(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
+/// Whatever is done to migrations, the guest goes on where it was, under the same rules.
+fn stays(
+    args: &MigrateArgs,
+    session: &mut Session<'_>,
+    attempts: impl FnOnce(&mut Session<'_>) -> Result<()>,
+) -> Result<()> {
     session.wait_ping(Duration::from_secs(20))?;
     session.start_traffic(&args.streams.config())?;
     thread::sleep(SETTLE);
     let begin = now_ns();
     let before = session.vm.agent.health()?;
-    // Reproducible, and spread over the phases and within them.
-    let stages = [Stage::PreCopy, Stage::StopAndCopy];
-    let (mut seed, mut done) = (args.streams.seed, 0);
-    for i in 0..args.cancels {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let mut cancel = Cancel {
-            stage: stages[i as usize % stages.len()],
-            after: Duration::from_millis((seed >> 33) % 400 * u64::from(i % 2 == 0)),
-            since: None,
-        };
-        let to = 1 - session.function;
-        let destination = session.destination(to)?;
-        match session.engine(&destination, LIMIT, &mut cancel) {
-            Err(Error::Cancelled { stage, after }) => {
-                // It may have received everything already, and would run the guest a second time.
-                drop(destination);
-                println!("# cancelled during {stage}: {after}");
-                done += 1;
-            }
-            // It was faster.
-            Ok(_) => {
-                session.arrive(to, destination);
-                session.vm.agent.hello(Duration::from_secs(60))?;
-            }
-            Err(e) => return Err(anyhow!(e).context(format!("cancelling {}", i + 1))),
-        }
-        thread::sleep(Duration::from_millis(500));
-        answers(session).with_context(|| format!("after cancelling {}", i + 1))?;
-    }
+    attempts(session)?;
     thread::sleep(SETTLE);
     let end = now_ns();
     let after = session.vm.agent.health()?;
@@ -196,22 +288,151 @@ fn cancelled(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
     let run = analysis::analyse("compsc", 0, &[], &seen, (begin, end), |us| {
         session.monotonic(us)
     });
-    if done == 0 {
-        bail!("no migration was slow enough to be cancelled");
-    }
     if let Some((name, before, after)) = after.went_back(&before).first() {
         bail!("the guest's {name} went back from {before} to {after}");
     }
     if after.carrier_changes != before.carrier_changes {
         bail!("the guest's carrier changed");
     }
-    if !run.is_good() {
-        bail!(
-            "corrupted {}, duplicated {}; {}",
-            run.corrupted,
-            run.duplicated,
-            run.problems.join("; ")
+    quiet(session)?;
+    good(&run)
+}
+
+/// What became of a migration that was disturbed.
+fn outcome(
+    session: &mut Session<'_>,
+    mut destination: Vm,
+    result: std::result::Result<Outcome, Error>,
+) -> Result<bool> {
+    let disturbed = match result {
+        Err(Error::Cancelled { stage, after }) => {
+            println!("# cancelled during {stage}: {after}");
+            true
+        }
+        Err(Error::Failed { stage, after, .. }) => {
+            println!("# failed during {stage}: {after}");
+            true
+        }
+        // It was faster.
+        Ok(_) => false,
+        Err(e) => return Err(e.into()),
+    };
+    if disturbed {
+        // It may have received everything already, and would run the guest a second time.
+        destination.kill();
+    } else {
+        session.arrive(1 - session.place, destination);
+        session.vm.agent.hello(Duration::from_secs(60))?;
+    }
+    thread::sleep(Duration::from_millis(500));
+    answers(session)?;
+    Ok(disturbed)
+}
+
+/// Cancels migrations at random moments of each phase.
+fn cancelled(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
+    let mut random = Random::new(args.streams.seed);
+    let mut done = 0;
+    for i in 0..args.cancels {
+        // While it is being set up, while memory is copied, and while the guest stands still.
+        let (stage, most) = [
+            (Stage::Reservation, 100),
+            (Stage::PreCopy, 2000),
+            (Stage::StopAndCopy, 100),
+        ][i as usize % 3];
+        let mut how = || Verdict::Cancel;
+        let after = Duration::from_millis(random.below(most));
+        let destination = session.destination(1 - session.place)?;
+        let result = session.engine(
+            &destination,
+            LIMIT,
+            &mut Disturb::new(stage, after, &mut how),
         );
+        done += u32::from(
+            outcome(session, destination, result)
+                .with_context(|| format!("cancelling {}", i + 1))?,
+        );
+    }
+    if done == 0 {
+        bail!("no migration was slow enough to be cancelled");
+    }
+    Ok(())
+}
+
+/// The destination's QEMU dies, early and late.
+fn destination_dies(session: &mut Session<'_>) -> Result<()> {
+    for (stage, after) in [(Stage::PreCopy, 300), (Stage::StopAndCopy, 0)] {
+        let destination = session.destination(1 - session.place)?;
+        let process = Pid::from_raw(i32::try_from(destination.pid())?);
+        let mut how = || {
+            // It may be dead already.
+            let _ = kill(process, Signal::SIGKILL);
+            Verdict::Continue
+        };
+        let after = Duration::from_millis(after);
+        let result = session.engine(
+            &destination,
+            LIMIT,
+            &mut Disturb::new(stage, after, &mut how),
+        );
+        if result.is_ok() {
+            bail!("a migration to a dead process completed");
+        }
+        outcome(session, destination, result).with_context(|| format!("killed in {stage}"))?;
+    }
+    Ok(())
+}
+
+/// The stream is cut: at its beginning, in the middle, and where the device's state is.
+fn stream_cut(session: &mut Session<'_>) -> Result<()> {
+    let destination = session.destination(1 - session.place)?;
+    let Ok(whole) = session.engine_cut(&destination, u64::MAX, &mut Silent)? else {
+        bail!("a migration over a relay did not complete");
+    };
+    session.arrive(1 - session.place, destination);
+    session.vm.agent.hello(Duration::from_secs(60))?;
+    // Memory is not the same twice, so the last cut comes some time before the end.
+    let end = whole.ram_bytes + whole.device_bytes;
+    for bytes in [200, end / 2, end / 10 * 9] {
+        let destination = session.destination(1 - session.place)?;
+        let result = session.engine_cut(&destination, bytes, &mut Silent)?;
+        if !outcome(session, destination, result).with_context(|| format!("cut at {bytes}"))? {
+            println!("# the stream was shorter than {bytes} bytes");
+        }
+    }
+    Ok(())
+}
+
+/// A guest whose user space forges regions while it is migrated. Each migration completes or is refused; the
+/// guest goes on, and the host does not mind.
+fn hostile(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
+    let start = Order::HostileStart {
+        seed: args.streams.seed,
+    };
+    let _: Value = session.vm.agent.ask(start, Duration::from_secs(20))?;
+    let (mut moved, mut refused) = (0, 0);
+    for _ in 0..args.cancels {
+        let mut destination = session.destination(1 - session.place)?;
+        match session.engine(&destination, LONG_LIMIT, &mut Silent) {
+            Ok(_) => {
+                session.arrive(1 - session.place, destination);
+                moved += 1;
+            }
+            Err(Error::Failed { .. }) => {
+                destination.kill();
+                refused += 1;
+            }
+            Err(e) => return Err(e.into()),
+        }
+        session.vm.agent.hello(Duration::from_secs(60))?;
+    }
+    let regions: u64 = session
+        .vm
+        .agent
+        .ask(Order::HostileStop, Duration::from_secs(20))?;
+    println!("# {regions} forged regions, {moved} migrations completed, {refused} refused");
+    if regions == 0 {
+        bail!("the guest was not hostile");
     }
     Ok(())
 }
@@ -245,30 +466,62 @@ fn upstream(session: &mut Session<'_>) -> Result<()> {
 
 /// Runs the test program.
 pub fn run_all(args: &MigrateArgs) -> ExitCode {
-    let mut ktap = Ktap::start();
+    let mut ktap = Ktap::start(args.only.as_deref());
     let mut lab = None;
     ktap.case("prepares the host", || {
-        lab = Some(Lab::set_up(&args.lab, 2)?);
+        lab = Some(Lab::set_up(&args.lab, 4)?);
         Ok(())
     });
     let Some(lab) = lab else {
         return ktap.finish();
     };
+    let plain = lab.shape();
+    let streams = args.streams.config();
     ktap.case(
         "migrates under traffic, nothing corrupted or doubled",
-        || with_guest(&lab, "compsc", |s| under_traffic(args, s)),
+        || {
+            with_guest(&lab, "compsc", plain, |s| {
+                under_traffic(s, &streams, args.migrations, |_| Ok(()))
+            })
+        },
+    );
+    ktap.case("migrates with four processors and a VLAN", || {
+        let shape = Shape { cpus: 4, ..plain };
+        with_guest(&lab, "compsc", shape, |s| over_vlan(args, &lab, s))
+    });
+    ktap.case(
+        "migrates with two functions and frames of 9000 bytes",
+        || {
+            let shape = Shape {
+                mtu: 9000,
+                functions: 2,
+                ..plain
+            };
+            with_guest(&lab, "compsc", shape, |s| two_functions(args, &lab, s))
+        },
     );
     ktap.case("goes on on the source after cancelling", || {
-        with_guest(&lab, "compsc", |s| cancelled(args, s))
+        with_guest(&lab, "compsc", plain, |s| {
+            stays(args, s, |s| cancelled(args, s))
+        })
+    });
+    ktap.case("goes on on the source when the destination dies", || {
+        with_guest(&lab, "compsc", plain, |s| stays(args, s, destination_dies))
+    });
+    ktap.case("goes on on the source when the stream is cut", || {
+        with_guest(&lab, "compsc", plain, |s| stays(args, s, stream_cut))
     });
     ktap.case("migrates with the interface down", || {
-        with_guest(&lab, "compsc", interface_down)
+        with_guest(&lab, "compsc", plain, interface_down)
     });
     ktap.case("migrates without a driver", || {
-        with_guest(&lab, "none", no_driver)
+        with_guest(&lab, "none", plain, no_driver)
+    });
+    ktap.case("survives a hostile guest", || {
+        with_guest(&lab, "none", plain, |s| hostile(args, s))
     });
     ktap.case("migrates with the distribution's driver", || {
-        with_guest(&lab, "igbvf", upstream)
+        with_guest(&lab, "igbvf", plain, upstream)
     });
     ktap.case("leaves no complaint in the host's kernel log", || {
         let complaints = session::complaints(&dmesg()?);

@@ -6,15 +6,11 @@ use crate::ensure;
 use crate::ensure_eq;
 use crate::ktap::Result;
 use crate::ktap::Test;
-use crate::region;
-use crate::region::Guest;
-use crate::region::REGION;
 use crate::states::read_all;
 use crate::vfio::Function;
 use crate::vfio::State;
 use crate::vfio::IOVA;
 use crate::vfio::MEMORY;
-use crate::vfio::PAGE;
 use crate::Context;
 use compsc_core::gate;
 use compsc_core::region::offset;
@@ -25,6 +21,12 @@ use std::mem::offset_of;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use vfio_states::random::Random;
+use vfio_states::region;
+use vfio_states::region::Guest;
+use vfio_states::region::Machine;
+use vfio_states::region::PAGE;
+use vfio_states::region::REGION;
 
 pub(crate) const TESTS: &[Test<Context>] = &[
     ("hostile.capability", capability),
@@ -38,39 +40,6 @@ pub(crate) const TESTS: &[Test<Context>] = &[
     ("hostile.everything_at_once", everything),
 ];
 
-/// Small pseudo-random numbers (xorshift64*), the same in each run.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 11) % limit
-    }
-
-    /// A number of the kind that breaks checks.
-    fn odd(&mut self) -> u64 {
-        match self.below(6) {
-            0 => self.next(),
-            1 => u64::MAX - self.below(4096),
-            2 => 1 << self.below(64),
-            3 => (1u64 << self.below(64)).wrapping_sub(1),
-            4 => self.below(64),
-            _ => IOVA + self.below(MEMORY as u64 + 4096),
-        }
-    }
-}
-
 /// Writes to the capability, and to the bytes beside it.
 fn capability(c: &Context) -> Result {
     let f = Function::open(&c.source)?;
@@ -80,17 +49,7 @@ fn capability(c: &Context) -> Result {
     let end = Instant::now() + c.time;
     let mut step = 0;
     while Instant::now() < end {
-        let mut data = [0; 32];
-        let len = 1 + random.below(31) as usize;
-        data.fill_with(|| random.below(256) as u8);
-        if step % 3 == 0 {
-            let value = random.odd().to_le_bytes();
-            data[..8].copy_from_slice(&value);
-        }
-        // Bytes before and after are left alone: they are other capabilities.
-        let offset = random.below(24);
-        let len = len.min(24 - offset as usize);
-        f.write_config(base + offset, &data[..len])?;
+        region::scribble(&f, base, &mut random)?;
         ensure_eq!(
             region::find_capability(&f)?,
             base,
@@ -269,17 +228,7 @@ fn random_region(c: &Context) -> Result {
     let (mut rounds, mut accepted) = (0, 0);
     while Instant::now() < end {
         let guest = Guest::announced(&f)?;
-        let area = match random.below(3) {
-            0 => 0..0x44,
-            1 => guest.layout.queue_offset(0) as usize..guest.layout.queue_offset(1) as usize + 64,
-            _ => 0..guest.layout.len() as usize,
-        };
-        for _ in 0..=random.below(3) {
-            let at = area.start + random.below((area.end - area.start) as u64 / 4) as usize * 4;
-            let len = [1, 2, 4, 8][random.below(4) as usize];
-            f.memory
-                .put(REGION + at, &random.odd().to_le_bytes()[..len]);
-        }
+        guest.forge(&f, &mut random);
         let file = f.set_state(State::PreCopy);
         let _ = f.set_state(State::StopCopy);
         if let Ok(Some(mut file)) = file {
@@ -302,11 +251,7 @@ fn changing_region(c: &Context) -> Result {
         scope.spawn(|| {
             let mut random = Random::new(4);
             while !stop.load(Ordering::Relaxed) {
-                let at = REGION + random.below(u64::from(guest.layout.len()) / 4) as usize * 4;
-                let before = f.memory.get(at, 4);
-                f.memory.put(at, &random.odd().to_le_bytes()[..4]);
-                std::hint::spin_loop();
-                f.memory.put(at, &before);
+                guest.flicker(&f, &mut random);
             }
         });
         let end = Instant::now() + c.time;
@@ -380,7 +325,7 @@ fn everything(c: &Context) -> Result {
                 let _ = f.set_bus_master(random.below(2) == 0);
                 let _ = region::announce(&f, IOVA + REGION as u64, guest.length());
                 if random.below(4) == 0 {
-                    let _ = region::announce(&f, random.odd(), random.odd() as u32);
+                    let _ = region::announce(&f, random.odd(IOVA), random.odd(IOVA) as u32);
                 }
             });
         });

@@ -9,7 +9,6 @@
 mod hostile;
 mod kernel_log;
 mod ktap;
-mod region;
 mod states;
 mod streams;
 mod vfio;

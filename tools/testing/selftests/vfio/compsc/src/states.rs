@@ -6,15 +6,9 @@ use crate::ensure;
 use crate::ensure_eq;
 use crate::ktap::Result;
 use crate::ktap::Test;
-use crate::region;
-use crate::region::Guest;
-use crate::region::COUNTERS;
-use crate::region::KICK;
-use crate::region::REGION;
 use crate::vfio;
 use crate::vfio::Function;
 use crate::vfio::State;
-use crate::vfio::PAGE;
 use crate::Context;
 use compsc_core::capability as cap;
 use compsc_core::gate;
@@ -26,6 +20,13 @@ use compsc_regs::vf82576 as vf;
 use std::fs::File;
 use std::io::Read;
 use std::io::Write;
+use vfio_states::region;
+use vfio_states::region::Guest;
+use vfio_states::region::Machine;
+use vfio_states::region::COUNTERS;
+use vfio_states::region::KICK;
+use vfio_states::region::PAGE;
+use vfio_states::region::REGION;
 
 pub(crate) const TESTS: &[Test<Context>] = &[
     ("capability.layout", capability_layout),

@@ -6,9 +6,6 @@ use crate::ensure;
 use crate::ensure_eq;
 use crate::ktap::Result;
 use crate::ktap::Test;
-use crate::region;
-use crate::region::Guest;
-use crate::region::REGION;
 use crate::states::read_all;
 use crate::vfio::Function;
 use crate::vfio::State;
@@ -23,6 +20,10 @@ use compsc_core::stream::Writer;
 use compsc_core::stream::HEADER_LEN;
 use compsc_core::stream::MAX_STREAM;
 use std::io::Write;
+use vfio_states::region;
+use vfio_states::region::Guest;
+use vfio_states::region::Machine;
+use vfio_states::region::REGION;
 
 pub(crate) const TESTS: &[Test<Context>] = &[
     ("stream.move", move_guest),
@@ -276,7 +277,7 @@ fn too_long(c: &Context) -> Result {
 fn random(c: &Context) -> Result {
     let header = announced_stream(c)?[..HEADER_LEN].to_vec();
     let target = Function::open(&c.target)?;
-    let mut random = crate::hostile::Random::new(1);
+    let mut random = vfio_states::random::Random::new(1);
     let end = std::time::Instant::now() + c.time;
     while std::time::Instant::now() < end {
         let mut stream = header.clone();

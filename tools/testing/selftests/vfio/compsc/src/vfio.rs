@@ -16,6 +16,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
+use vfio_states::region::Machine;
+use vfio_states::region::PAGE;
 
 const fn request(nr: u64) -> u64 {
     0x3b00 + 100 + nr
@@ -45,8 +47,6 @@ const FEATURE_DATA_SIZE: u32 = 9;
 
 /// Interrupt vectors of a function.
 pub(crate) const VECTORS: usize = compsc_regs::vf82576::VECTORS;
-/// Size of a page.
-pub(crate) const PAGE: usize = 4096;
 /// Size of the memory that a function gets, in bytes.
 pub(crate) const MEMORY: usize = 2 << 20;
 /// Bus address of that memory.
@@ -392,30 +392,6 @@ impl Function {
         Ok(events)
     }
 
-    /// Reads configuration space.
-    pub(crate) fn read_config(&self, offset: u64, data: &mut [u8]) -> io::Result<usize> {
-        self.device.read_at(data, self.config + offset)
-    }
-
-    /// Writes configuration space.
-    pub(crate) fn write_config(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
-        self.device.write_at(data, self.config + offset)
-    }
-
-    /// Reads a byte of configuration space.
-    pub(crate) fn config_u8(&self, offset: u8) -> io::Result<u8> {
-        let mut byte = [0];
-        self.read_config(offset.into(), &mut byte)?;
-        Ok(byte[0])
-    }
-
-    /// Reads 32 bits of configuration space.
-    pub(crate) fn config_u32(&self, offset: u64) -> io::Result<u32> {
-        let mut bytes = [0; 4];
-        self.read_config(offset, &mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
     /// Reads a register of BAR 0.
     pub(crate) fn register(&self, offset: u64) -> io::Result<u32> {
         let mut bytes = [0; 4];
@@ -428,17 +404,31 @@ impl Function {
         self.device.write_at(&value.to_le_bytes(), offset).map(drop)
     }
 
-    /// Switches bus mastering.
-    pub(crate) fn set_bus_master(&self, on: bool) -> io::Result<()> {
-        let mut command = [0; 2];
-        self.read_config(4, &mut command)?;
-        command[0] = command[0] & !4 | u8::from(on) << 2;
-        self.write_config(4, &command).map(drop)
-    }
-
     /// Whether bus mastering is on.
     pub(crate) fn is_bus_master(&self) -> io::Result<bool> {
         Ok(self.config_u8(4)? & 4 != 0)
+    }
+}
+
+impl Machine for Function {
+    fn bus_address(&self) -> u64 {
+        IOVA
+    }
+
+    fn put(&self, offset: usize, data: &[u8]) {
+        self.memory.put(offset, data);
+    }
+
+    fn get(&self, offset: usize, len: usize) -> Vec<u8> {
+        self.memory.get(offset, len)
+    }
+
+    fn read_config(&self, offset: u64, data: &mut [u8]) -> io::Result<usize> {
+        self.device.read_at(data, self.config + offset)
+    }
+
+    fn write_config(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        self.device.write_at(data, self.config + offset)
     }
 }
 
