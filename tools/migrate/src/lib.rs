@@ -21,6 +21,7 @@
 //! | activation | the destination's event `RESUME`: its processors run |
 
 pub mod qmp;
+pub mod show;
 
 use qmp::Event;
 use qmp::Qmp;
@@ -118,6 +119,12 @@ impl Stage {
         Self::Commitment,
         Self::Activation,
     ];
+
+    /// Its number among the six, from 1.
+    pub const fn number(self) -> usize {
+        // CAST: a variant without payload; they are declared in order.
+        self as usize + 1
+    }
 }
 
 impl std::fmt::Display for Stage {
