@@ -173,7 +173,7 @@ fn cancelled(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
         let to = 1 - session.function;
         let destination = session.destination(to)?;
         match session.engine(&destination, LIMIT, &mut cancel) {
-            Err(Error::Cancelled { stage, after }) => {
+            Err(Error::Cancelled { stage, after, .. }) => {
                 // It may have received everything already, and would run the guest a second time.
                 drop(destination);
                 println!("# cancelled during {stage}: {after}");
