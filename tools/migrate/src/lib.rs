@@ -157,6 +157,8 @@ pub struct Plan {
     pub max_bandwidth: u64,
     /// After this time the migration is cancelled.
     pub timeout: Duration,
+    /// How long the monitors may take to answer at all: a QEMU that was just started needs a moment.
+    pub patience: Duration,
 }
 
 /// How far a running migration is.
@@ -291,12 +293,11 @@ pub fn migrate(plan: &Plan, observer: &mut dyn Observer) -> Result<Outcome, Erro
         stage: Stage::PreMigration,
         begin_us: now_us(),
     });
-    let patience = Duration::from_secs(10);
     let run = Run {
         plan,
         observer,
-        source: Qmp::connect(&plan.source, patience)?,
-        destination: Qmp::connect(&plan.destination, patience)?,
+        source: Qmp::connect(&plan.source, plan.patience)?,
+        destination: Qmp::connect(&plan.destination, plan.patience)?,
         stage: Stage::PreMigration,
         outcome,
         status: String::new(),

@@ -263,6 +263,7 @@ impl<'a> Session<'a> {
             downtime_limit,
             max_bandwidth: 0,
             timeout: Duration::from_secs(120),
+            patience: Duration::from_secs(10),
         };
         compsc_migrate::migrate(&plan, observer)
     }
