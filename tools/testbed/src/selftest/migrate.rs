@@ -5,6 +5,7 @@
 
 use super::Ktap;
 use crate::analysis;
+use crate::host::compscctl;
 use crate::host::dmesg;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
@@ -216,6 +217,38 @@ fn cancelled(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A migration that the command-line tool drives.
+fn by_tool(session: &mut Session<'_>) -> Result<()> {
+    session.wait_ping(Duration::from_secs(20))?;
+    let destination = session.destination(1)?;
+    let (source, target) = (
+        session.vm.qmp.to_string_lossy().into_owned(),
+        destination.qmp.to_string_lossy().into_owned(),
+    );
+    let limit = LIMIT.as_millis().to_string();
+    let document = compscctl(&[
+        "migrate",
+        "--source",
+        &source,
+        "--destination",
+        &target,
+        "--downtime-limit",
+        &limit,
+        "--json",
+    ])?;
+    session.arrive(1, destination);
+    session.vm.agent.hello(Duration::from_secs(60))?;
+    answers(session)?;
+    let outcome = &document["outcome"];
+    if document["result"] != "completed"
+        || outcome["stages"].as_array().map(Vec::len) != Some(Stage::ALL.len())
+        || outcome["device_bytes"].as_u64().unwrap_or(0) == 0
+    {
+        bail!("compscctl reported {document}");
+    }
+    Ok(())
+}
+
 /// A guest whose interface is down: it comes up on the target.
 fn interface_down(session: &mut Session<'_>) -> Result<()> {
     session.wait_ping(Duration::from_secs(20))?;
@@ -260,6 +293,9 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     );
     ktap.case("goes on on the source after cancelling", || {
         with_guest(&lab, "compsc", |s| cancelled(args, s))
+    });
+    ktap.case("migrates by compscctl", || {
+        with_guest(&lab, "compsc", by_tool)
     });
     ktap.case("migrates with the interface down", || {
         with_guest(&lab, "compsc", interface_down)
