@@ -129,14 +129,24 @@ impl Function {
 
 /// Reads a shared region from a file. What no region can be is cut off just behind the longest.
 pub(crate) fn read_region(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(u64::from(MAX_REGION) + 1).read_to_end(&mut bytes))
-        .map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-    Ok(bytes)
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        // The driver copies its region anew for each read, so a small one would mix two moments.
+        let mut bytes = vec![0; MAX_REGION as usize + 1];
+        let mut length = 0;
+        loop {
+            match file.read(&mut bytes[length..])? {
+                0 => break,
+                n => length += n,
+            }
+        }
+        bytes.truncate(length);
+        Ok(bytes)
+    };
+    read().map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The functions on both sides, the guest's first, by address.

@@ -86,6 +86,8 @@ struct Watch {
     show: Show,
     /// A signal came.
     cancel: Arc<AtomicBool>,
+    /// The user was told that it did.
+    told: bool,
     /// Nothing has been changed yet: a signal simply ends the program.
     idle: Arc<AtomicBool>,
 }
@@ -95,6 +97,7 @@ impl Watch {
         let watch = Self {
             show: Show::new("migration"),
             cancel: Arc::new(AtomicBool::new(false)),
+            told: false,
             idle: Arc::new(AtomicBool::new(true)),
         };
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -116,6 +119,10 @@ impl Observer for Watch {
 
     fn progress(&mut self, stage: Stage, progress: &Progress) -> Verdict {
         if self.cancel.load(Ordering::SeqCst) {
+            if !self.told {
+                self.told = true;
+                self.show.step("migration: cancelling");
+            }
             return Verdict::Cancel;
         }
         self.show.progress(stage, progress)

@@ -65,7 +65,11 @@ impl State {
         let mut state = Self::parse(function.address.clone(), function.side, function.status()?)
             .with_context(|| format!("the status of {} cannot be understood", function.address))?;
         if function.side == Side::Guest {
-            match Log::read(&function.region()?) {
+            let log = function
+                .region()
+                .map_err(anyhow::Error::from)
+                .and_then(|bytes| Ok(Log::read(&bytes)?));
+            match log {
                 Ok(log) => state.add(&log),
                 Err(e) => state.problem = Some(e.to_string()),
             }

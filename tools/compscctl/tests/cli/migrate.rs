@@ -216,6 +216,7 @@ fn an_interrupt_cancels() {
             .contains("as asked; the guest runs on the source")
     );
     assert!(source.iter().any(|c| c == "migrate_cancel"));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("migration: cancelling"));
     // It must not run the guest as well.
     assert!(destination.iter().any(|c| c == "stop"));
 }
