@@ -21,7 +21,7 @@ pub(crate) struct Format {
 ///
 /// # Errors
 ///
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(document: &impl Serialize) -> Result<()> {
     print(&(serde_json::to_string_pretty(document)? + "\n"))
 }
