@@ -6,6 +6,7 @@
 # make soak       the same with full counts
 # make bench      guest instructions per packet, beside the distribution's driver
 # make tools      compscctl and the test bed, in build/bin
+# make man        manual pages of compscctl, in build/man
 # make doc        rustdoc of the crates that cargo knows
 # make clean      removes build/
 #
@@ -15,7 +16,7 @@
 MIGRATIONS ?= 4
 KERNEL ?= stock
 
-.PHONY: all modules tools demo test soak bench doc clean
+.PHONY: all modules tools demo test soak bench man doc clean
 
 all: modules
 
@@ -37,6 +38,10 @@ soak:
 
 bench:
 	@scripts/bench
+
+man:
+	@bin=$$(scripts/tools) && "$$bin/compscctl" man build/man
+	@ls -1 build/man/*.1
 
 doc:
 	@scripts/cargo doc --no-deps --workspace

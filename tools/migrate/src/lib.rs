@@ -21,6 +21,7 @@
 //! | activation | the destination's event `RESUME`: its processors run |
 
 pub mod qmp;
+pub mod show;
 
 use qmp::Event;
 use qmp::Qmp;
@@ -80,11 +81,13 @@ pub enum Error {
         /// What became of the guest.
         after: String,
     },
-    /// The observer asked to cancel, and QEMU did.
-    #[error("the migration was cancelled during {stage}; {after}")]
+    /// The observer asked to cancel, or it took too long, and QEMU cancelled.
+    #[error("the migration was cancelled during {stage} {why}; {after}")]
     Cancelled {
         /// In which stage.
         stage: Stage,
+        /// On whose behalf, in words.
+        why: String,
         /// What became of the guest.
         after: String,
     },
@@ -118,6 +121,12 @@ impl Stage {
         Self::Commitment,
         Self::Activation,
     ];
+
+    /// Its number among the six, from 1.
+    pub const fn number(self) -> usize {
+        // CAST: a variant without payload; they are declared in order.
+        self as usize + 1
+    }
 }
 
 impl std::fmt::Display for Stage {
@@ -151,6 +160,8 @@ pub struct Plan {
     pub max_bandwidth: u64,
     /// After this time the migration is cancelled.
     pub timeout: Duration,
+    /// How long the monitors may take to answer at all: a QEMU that was just started needs a moment.
+    pub patience: Duration,
 }
 
 /// How far a running migration is.
@@ -267,8 +278,8 @@ struct Run<'a> {
     outcome: Outcome,
     /// Last thing an event of the source said about the migration.
     status: String,
-    /// Set once, when cancelling has been asked for.
-    cancelling: bool,
+    /// Set once, when QEMU was told to cancel: on whose behalf, in words.
+    cancelling: Option<String>,
     /// The guest was stopped and has not been resumed on the source.
     stopped: bool,
 }
@@ -285,16 +296,15 @@ pub fn migrate(plan: &Plan, observer: &mut dyn Observer) -> Result<Outcome, Erro
         stage: Stage::PreMigration,
         begin_us: now_us(),
     });
-    let patience = Duration::from_secs(10);
     let run = Run {
         plan,
         observer,
-        source: Qmp::connect(&plan.source, patience)?,
-        destination: Qmp::connect(&plan.destination, patience)?,
+        source: Qmp::connect(&plan.source, plan.patience)?,
+        destination: Qmp::connect(&plan.destination, plan.patience)?,
         stage: Stage::PreMigration,
         outcome,
         status: String::new(),
-        cancelling: false,
+        cancelling: None,
         stopped: false,
     };
     run.run()
@@ -397,6 +407,10 @@ impl Run<'_> {
                     let after = self.guest_after();
                     return Err(Error::Cancelled {
                         stage: self.stage,
+                        why: self
+                            .cancelling
+                            .take()
+                            .unwrap_or_else(|| "by another client of QEMU's monitor".to_owned()),
                         after,
                     });
                 }
@@ -404,8 +418,15 @@ impl Run<'_> {
             }
             let verdict = self.observer.progress(self.stage, &progress);
             let late = Instant::now() >= deadline;
-            if (late || verdict == Verdict::Cancel) && !self.cancelling {
-                self.cancelling = true;
+            if (late || verdict == Verdict::Cancel) && self.cancelling.is_none() {
+                self.cancelling = Some(if late {
+                    format!("because it took longer than {:?}", self.plan.timeout)
+                } else {
+                    "as asked".to_owned()
+                });
+                // A destination that happens to have everything must not run the guest as well. One that
+                // does not answer will not.
+                let _ = self.destination.execute("stop", Value::Null);
                 self.source.execute("migrate_cancel", Value::Null)?;
             }
         }
@@ -475,6 +496,10 @@ impl Run<'_> {
 
     /// Waits until the guest runs on the destination.
     fn activate(&mut self) -> Result<(), Error> {
+        if self.cancelling.is_some() {
+            // It was too late for that; the destination was told not to start.
+            self.destination.execute("cont", Value::Null)?;
+        }
         let deadline = Instant::now() + ACTIVATION_TIMEOUT;
         loop {
             while let Some(event) = self.destination.event(EVENT_WAIT)? {

@@ -11,91 +11,13 @@
 use crate::session::Migration;
 use crate::session::Seen;
 use crate::traffic::Datagrams;
-use crate::traffic::STREAMS;
 use crate::traffic::timeline::ClockMap;
 use crate::traffic::timeline::longest_gap;
 use compsc_migrate::Stage;
-use serde::Serialize;
+use compsc_report::STREAMS;
+use compsc_report::run::Row;
+use compsc_report::run::Run;
 use std::collections::BTreeMap;
-
-/// Figures of one migration; the names are those of the report's format.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// From the command to completion, by QEMU, in milliseconds.
-    pub total_ms: u64,
-    /// The guest's standstill by QEMU, in milliseconds.
-    pub downtime_ms: u64,
-    /// Longest time without an arrival, per stream, in milliseconds.
-    pub gap_ms: BTreeMap<String, f64>,
-    /// Gaps as (begin, end) in milliseconds since the guest was stopped.
-    pub gap_span_ms: BTreeMap<String, (f64, f64)>,
-    /// Datagrams lost, both ways.
-    pub lost: u64,
-    /// Datagrams that arrived more than once, both ways.
-    pub duplicated: u64,
-    /// Datagrams that arrived damaged, both ways.
-    pub corrupted: u64,
-    /// Lost, per stream.
-    pub lost_by_stream: BTreeMap<String, u64>,
-    /// TCP segments sent again, both sides.
-    pub retransmits: u64,
-    /// Rounds of pre-copy.
-    pub precopy_rounds: u64,
-    /// Bytes sent while the guest ran.
-    pub precopy_bytes: u64,
-    /// Bytes sent while the guest was stopped.
-    pub downtime_bytes: u64,
-    /// Bytes of device state.
-    pub device_bytes: u64,
-    /// How long the guest's driver took to restore the function; null if it does not tell.
-    pub restore_us: Option<u64>,
-    /// Beginning of each stage in milliseconds since the engine was called.
-    pub stages_ms: BTreeMap<String, f64>,
-    /// Changes of the carrier seen by the guest.
-    pub carrier_changes: u64,
-    /// Counters that went back, with their values before and after.
-    pub counters_went_back: Vec<(String, u64, u64)>,
-    /// The VFIO driver's figures of the source function.
-    pub source: BTreeMap<String, String>,
-    /// The VFIO driver's figures of the destination function.
-    pub destination: BTreeMap<String, String>,
-    /// The guest driver's figures.
-    pub guest: BTreeMap<String, String>,
-}
-
-/// Figures of one run: one driver, several migrations.
-#[derive(Clone, Debug, Serialize)]
-pub struct Run {
-    /// The guest's driver.
-    pub driver: String,
-    /// One entry per migration that completed.
-    pub migrations: Vec<Row>,
-    /// Migrations that were asked for.
-    pub wanted: usize,
-    /// Longest gap per stream before the first migration, in milliseconds.
-    pub baseline_gap_ms: BTreeMap<String, f64>,
-    /// Datagrams sent, per stream.
-    pub datagrams_sent: BTreeMap<String, u64>,
-    /// Datagrams lost, duplicated and corrupted in the whole run, both ways.
-    pub lost: u64,
-    /// See `lost`.
-    pub duplicated: u64,
-    /// See `lost`; also counts segments and datagrams whose checksum the stack refused.
-    pub corrupted: u64,
-    /// Datagrams that arrived after one with a higher number.
-    pub reordered: u64,
-    /// Bytes of each bulk stream, sent and received.
-    pub bulk_bytes: BTreeMap<String, (u64, u64)>,
-    /// Requests that were answered.
-    pub exchanges: usize,
-    /// Everything that went wrong, in words. Empty if nothing did.
-    pub problems: Vec<String>,
-    /// Throughput of the bulk streams: milliseconds since the beginning, bits per second.
-    #[serde(skip)]
-    pub throughput: BTreeMap<String, Vec<(f64, f64)>>,
-    /// When each migration stopped the guest, in milliseconds since the beginning.
-    pub stop_ms: Vec<f64>,
-}
 
 /// Width of one step of [`Run::throughput`] in nanoseconds.
 const STEP: u64 = 100_000_000;
@@ -383,33 +305,4 @@ fn throughput(arrivals: &[(u64, u32)], begin: u64, end: u64) -> Vec<(f64, f64)> 
             (ms(i as u64 * STEP), n as f64 * 8.0 * 1e9 / STEP as f64)
         })
         .collect()
-}
-
-/// The middle value of `values`; NaN if there are none.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
-    }
-}
-
-impl Run {
-    /// Median over the migrations of a stream's gap minus QEMU's downtime, in milliseconds.
-    pub fn excess_ms(&self, stream: &str) -> f64 {
-        let excess = |row: &Row| {
-            // CAST: milliseconds.
-            row.gap_ms.get(stream).copied().unwrap_or(f64::NAN) - row.downtime_ms as f64
-        };
-        median(self.migrations.iter().map(excess).collect())
-    }
-
-    /// Whether everything completed and nothing was corrupted or duplicated.
-    pub fn is_good(&self) -> bool {
-        self.migrations.len() == self.wanted
-            && self.corrupted == 0
-            && self.duplicated == 0
-            && self.problems.is_empty()
-    }
 }

@@ -21,9 +21,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::bail;
 use clap::Args;
-use comfy_table::Cell;
-use comfy_table::CellAlignment;
-use comfy_table::Table;
+use compsc_report::tables;
 use nix::sched::CloneFlags;
 use nix::sched::setns;
 use serde::Serialize;
@@ -223,36 +221,26 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         .with_context(|| format!("cannot write {}", args.json.display()))
 }
 
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
+fn table(rows: &[Row]) -> String {
+    let header = [
         "case",
         "instructions per",
         "ours",
         "upstream",
         "ratio",
         "recorder",
-    ]);
-    for row in rows {
-        let cells = [
+    ];
+    let cells = rows.iter().map(|row| {
+        vec![
             row.name.to_owned(),
             row.unit.to_owned(),
             format!("{:.3}", row.ours),
             format!("{:.3}", row.upstream),
             format!("{:.3}", row.ratio),
             format!("{:.2} %", row.recorder_share * 100.0),
-        ];
-        table.add_row(cells.into_iter().enumerate().map(|(i, text)| {
-            let cell = Cell::new(text);
-            if i < 2 {
-                cell
-            } else {
-                cell.set_alignment(CellAlignment::Right)
-            }
-        }));
-    }
-    table
+        ]
+    });
+    tables::table(header, 2, cells).to_string()
 }
 
 /// All cases with one driver.

@@ -4,13 +4,10 @@
 //! then with the distribution's.
 
 use crate::analysis;
-use crate::analysis::Run;
 use crate::host;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
 use crate::lab::StreamArgs;
-use crate::picture;
-use crate::report;
 use crate::session;
 use crate::session::Session;
 use crate::traffic::timeline::now_ns;
@@ -18,13 +15,11 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use clap::Args;
-use compsc_migrate::Observer;
-use compsc_migrate::Progress;
-use compsc_migrate::Stage;
-use compsc_migrate::Verdict;
-use indicatif::ProgressBar;
-use indicatif::ProgressDrawTarget;
-use indicatif::ProgressStyle;
+use compsc_migrate::show::Show;
+use compsc_report::Report;
+use compsc_report::picture;
+use compsc_report::run::Run;
+use compsc_report::tables;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,93 +60,13 @@ pub struct DemoArgs {
     results: PathBuf,
 }
 
-/// Shows what goes on: a spinner on a terminal, lines elsewhere.
-pub struct Show {
-    bar: ProgressBar,
-    lines: bool,
-    label: String,
-}
-
-impl Show {
-    /// Nothing shown yet.
-    pub fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>3} {msg}") {
-            bar.set_style(style);
-        }
-        let lines = bar.is_hidden();
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self {
-            bar,
-            lines,
-            label: String::new(),
-        }
-    }
-
-    /// A new step begins.
-    pub fn step(&mut self, words: &str) {
-        if self.lines {
-            eprintln!("{:6.1} s  {words}", self.bar.elapsed().as_secs_f64());
-        } else {
-            self.bar.set_message(words.to_owned());
-        }
-    }
-
-    /// Something to keep on the screen.
-    pub fn keep(&mut self, words: &str) {
-        if self.lines {
-            eprintln!("{:6.1} s  {words}", self.bar.elapsed().as_secs_f64());
-        } else {
-            self.bar.println(words);
-        }
-    }
-
-    /// Names the migration that is watched next.
-    pub fn label(&mut self, words: String) {
-        self.label = words;
-    }
-}
-
-impl Default for Show {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Show {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Observer for Show {
-    fn stage(&mut self, stage: Stage) {
-        let number = Stage::ALL.iter().position(|s| *s == stage).unwrap_or(0) + 1;
-        let words = format!("{}: stage {number}/6 {stage}", self.label);
-        self.step(&words);
-    }
-
-    fn progress(&mut self, stage: Stage, progress: &Progress) -> Verdict {
-        if !self.lines && stage == Stage::PreCopy {
-            self.bar.set_message(format!(
-                "{}: stage 3/6 {stage}, round {}, {} MiB sent, {} MiB to go",
-                self.label,
-                progress.rounds,
-                progress.transferred >> 20,
-                progress.remaining >> 20
-            ));
-        }
-        Verdict::Continue
-    }
-}
-
 /// Runs the demo and writes its results.
 ///
 /// # Errors
 ///
 /// If the product's run was not perfect, or something could not be done at all.
 pub fn run(args: &DemoArgs) -> Result<()> {
-    let mut show = Show::new();
+    let mut show = Show::new("");
     let mut runs = Vec::new();
     let mut failure = None;
     for (i, driver) in args.drivers.iter().enumerate() {
@@ -171,10 +86,12 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     std::fs::create_dir_all(&args.results)
         .with_context(|| format!("cannot make {}", args.results.display()))?;
     let file = args.results.join("demo.json");
-    std::fs::write(&file, format!("{:#}\n", report::json(&runs)))
+    let report = Report::new(runs);
+    let runs = &report.runs;
+    std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
-    picture::draw(&args.results.join("demo.svg"), &runs)?;
-    print!("{}", report::tables(&runs));
+    picture::draw(&args.results.join("demo.svg"), runs)?;
+    print!("{}", tables::tables(runs));
     println!(
         "results: {0}/demo.json {0}/demo.svg",
         args.results.display()

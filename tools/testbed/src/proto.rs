@@ -7,6 +7,7 @@
 //! answer repeats it: an answer that was lost with a connection is not taken for a later one.
 
 use crate::traffic;
+use compsc_report::figures::Figures;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
@@ -93,22 +94,6 @@ impl Health {
             })
             .collect()
     }
-}
-
-/// Figures of a driver, by name, as it prints them in debugfs.
-pub type Figures = BTreeMap<String, String>;
-
-/// Reads `name value` lines.
-pub fn parse_figures(text: &str) -> Figures {
-    text.lines()
-        .filter_map(|line| line.trim().split_once(char::is_whitespace))
-        .map(|(name, value)| {
-            (
-                name.trim_end_matches(':').to_owned(),
-                value.trim().to_owned(),
-            )
-        })
-        .collect()
 }
 
 /// Answer to [`Order::Exec`].

@@ -9,7 +9,6 @@ use crate::host::relay;
 use crate::lab;
 use crate::lab::Lab;
 use crate::lab::Shape;
-use crate::proto::Figures;
 use crate::proto::Health;
 use crate::traffic;
 use crate::traffic::Exchange;
@@ -23,6 +22,7 @@ use compsc_migrate::Error;
 use compsc_migrate::Observer;
 use compsc_migrate::Outcome;
 use compsc_migrate::Plan;
+use compsc_report::figures::Figures;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -302,6 +302,7 @@ impl<'a> Session<'a> {
             downtime_limit,
             max_bandwidth: 0,
             timeout: Duration::from_secs(120),
+            patience: Duration::from_secs(10),
         };
         compsc_migrate::migrate(&plan, observer)
     }
@@ -369,14 +370,11 @@ pub fn complaints(log: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::parse_figures;
     use std::collections::BTreeMap;
 
     #[test]
     fn figures_and_counters() {
-        let figures = parse_figures("state running\nlast_restore_ns 1500000\nregion: 0x10 64\n");
-        assert_eq!(figures["state"], "running");
-        assert_eq!(figures["region"], "0x10 64");
+        let figures = Figures::from([("last_restore_ns".to_owned(), "1500000".to_owned())]);
         assert_eq!(restore_us(&figures), Some(1500));
         let health = |value| Health {
             carrier_changes: 1,

@@ -11,6 +11,7 @@ pub mod relay;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
@@ -32,6 +33,17 @@ pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Runs the command-line tool, which lies beside this program, and returns its JSON.
+///
+/// # Errors
+///
+/// As [`run`], and if it prints something else.
+pub fn compscctl(arguments: &[&str]) -> Result<Value> {
+    let program = std::env::current_exe()?.with_file_name("compscctl");
+    let text = run(&program.to_string_lossy(), arguments)?;
+    serde_json::from_str(&text).with_context(|| format!("compscctl printed {text}"))
 }
 
 /// Writes a sysfs file.

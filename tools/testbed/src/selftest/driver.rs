@@ -4,6 +4,7 @@
 //! restore by all causes that need no migration.
 
 use super::Ktap;
+use crate::host::compscctl;
 use crate::host::dmesg;
 use crate::host::nic::Adapter;
 use crate::host::nic::insmod;
@@ -336,6 +337,52 @@ fn replay_order(bench: &Bench) -> Result<()> {
     same("the order of replay", &expected, &replayed)
 }
 
+/// `compscctl` shows the function as it is, and decodes its log as the driver does.
+fn shown_by_tool(bench: &Bench) -> Result<()> {
+    let status = compscctl(&["status", "--json", &bench.address])?;
+    let function = &status["functions"][0];
+    for (name, value) in [
+        ("interface", bench.interface.as_str()),
+        ("driver", "igbvf_compsc"),
+        ("side", "guest"),
+        ("state", "up"),
+        ("device_state", "up"),
+    ] {
+        same(name, &Some(value), &function[name].as_str())?;
+    }
+    let restores = bench.stat("compsc_restores")?;
+    let shown = function["figures"]["restores"].as_u64();
+    same("the number of restores", &Some(restores), &shown)?;
+
+    let log = compscctl(&["log", "--json", &bench.interface])?;
+    let mut registers = Vec::new();
+    for phase in log["phases"].as_array().into_iter().flatten() {
+        for register in phase["registers"].as_array().into_iter().flatten() {
+            let name = register["name"].as_str().unwrap_or("?");
+            let name = match register["index"].as_u64() {
+                Some(index) => format!("{name}[{index}]"),
+                None => name.to_owned(),
+            };
+            let value = register["value"].as_u64().unwrap_or(0);
+            let phase = phase["phase"].as_str().unwrap_or("?");
+            registers.push(format!("{phase} {name} = {value:#010x}"));
+            if name.contains("DCTL[0]") && register["fields"]["ENABLE"] != 1 {
+                bail!("{register} does not enable a queue that runs");
+            }
+        }
+    }
+    // The driver prints the registers in the order of the map, and fields behind the value.
+    let text = fs::read_to_string(bench.debugfs.join("log"))?;
+    let mut expected: Vec<String> = text
+        .lines()
+        .map(|line| line.split_whitespace().take(4).collect::<Vec<_>>())
+        .map(|words| words.join(" "))
+        .collect();
+    registers.sort();
+    expected.sort();
+    same("the log", &expected, &registers)
+}
+
 /// Runs the test program.
 pub fn run_all(args: &DriverArgs) -> ExitCode {
     let mut ktap = Ktap::start(args.only.as_deref());
@@ -429,6 +476,9 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
     });
     ktap.case("replays what was written, in order, and no head", || {
         replay_order(b)
+    });
+    ktap.case("is shown by compscctl, and its log decoded", || {
+        shown_by_tool(b)
     });
     ktap.case("restores by the debugfs trigger under traffic", || {
         restored(b, args.restores, || {

@@ -5,7 +5,7 @@
 
 use super::Ktap;
 use crate::analysis;
-use crate::analysis::Run;
+use crate::host::compscctl;
 use crate::host::dmesg;
 use crate::host::nic;
 use crate::host::qemu::Vm;
@@ -31,6 +31,7 @@ use compsc_migrate::Progress;
 use compsc_migrate::Silent;
 use compsc_migrate::Stage;
 use compsc_migrate::Verdict;
+use compsc_report::run::Run;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -305,7 +306,7 @@ fn outcome(
     result: std::result::Result<Outcome, Error>,
 ) -> Result<bool> {
     let disturbed = match result {
-        Err(Error::Cancelled { stage, after }) => {
+        Err(Error::Cancelled { stage, after, .. }) => {
             println!("# cancelled during {stage}: {after}");
             true
         }
@@ -437,6 +438,38 @@ fn hostile(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A migration that the command-line tool drives.
+fn by_tool(session: &mut Session<'_>) -> Result<()> {
+    session.wait_ping(Duration::from_secs(20))?;
+    let destination = session.destination(1)?;
+    let (source, target) = (
+        session.vm.qmp.to_string_lossy().into_owned(),
+        destination.qmp.to_string_lossy().into_owned(),
+    );
+    let limit = LIMIT.as_millis().to_string();
+    let document = compscctl(&[
+        "migrate",
+        "--source",
+        &source,
+        "--destination",
+        &target,
+        "--downtime-limit",
+        &limit,
+        "--json",
+    ])?;
+    session.arrive(1, destination);
+    session.vm.agent.hello(Duration::from_secs(60))?;
+    answers(session)?;
+    let outcome = &document["outcome"];
+    if document["result"] != "completed"
+        || outcome["stages"].as_array().map(Vec::len) != Some(Stage::ALL.len())
+        || outcome["device_bytes"].as_u64().unwrap_or(0) == 0
+    {
+        bail!("compscctl reported {document}");
+    }
+    Ok(())
+}
+
 /// A guest whose interface is down: it comes up on the target.
 fn interface_down(session: &mut Session<'_>) -> Result<()> {
     session.wait_ping(Duration::from_secs(20))?;
@@ -510,6 +543,9 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     });
     ktap.case("goes on on the source when the stream is cut", || {
         with_guest(&lab, "compsc", plain, |s| stays(args, s, stream_cut))
+    });
+    ktap.case("migrates by compscctl", || {
+        with_guest(&lab, "compsc", plain, by_tool)
     });
     ktap.case("migrates with the interface down", || {
         with_guest(&lab, "compsc", plain, interface_down)

@@ -13,6 +13,7 @@ pub mod timeline;
 
 use anyhow::Context;
 use anyhow::Result;
+use compsc_report::STREAMS;
 use content::Generator;
 use content::StreamHash;
 use serde::Deserialize;
@@ -41,9 +42,6 @@ use std::time::Duration;
 use timeline::Packed;
 use timeline::Timeline;
 use timeline::now_ns;
-
-/// Names of the streams, in the order of tables.
-pub const STREAMS: [&str; 5] = ["rr", "udp_in", "udp_out", "tcp_in", "tcp_out"];
 
 /// Both sides get the same.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -29,6 +29,7 @@ pub(crate) const TESTS: &[Test<Context>] = &[
     ("stream.move", move_guest),
     ("stream.move_unannounced", move_unannounced),
     ("stream.onward", onward),
+    ("stream.closed_file", closed_file),
     ("stream.pieces", pieces),
     ("stream.truncated", truncated),
     ("stream.bit_flips", bit_flips),
@@ -149,6 +150,21 @@ fn onward(c: &Context) -> Result {
     ensure_eq!(load(&target, &stream, 4096)?, Ok(()), "load");
     let mut file = target.set_state(State::StopCopy)?.ok_or("no file")?;
     ensure_eq!(read_all(&mut file)?, stream, "stream of the second move");
+    Ok(())
+}
+
+/// QEMU closes the file while the function is still in RESUMING, if the guest is to start later.
+fn closed_file(c: &Context) -> Result {
+    let stream = announced_stream(c)?;
+    let target = Function::open(&c.target)?;
+    let mut file = target.set_state(State::Resuming)?.ok_or("no file")?;
+    file.write_all(&stream)?;
+    drop(file);
+    target.set_state(State::Stop)?;
+    ensure!(
+        region::is_accepted(&target)?,
+        "the region did not come along"
+    );
     Ok(())
 }
 

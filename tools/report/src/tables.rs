@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables for people and JSON for programs.
+//! Tables for people.
 
-use crate::analysis::Run;
-use crate::traffic::STREAMS;
-use comfy_table::Cell;
+use crate::STREAMS;
+use crate::run::Run;
 use comfy_table::CellAlignment;
 use comfy_table::Table;
 use comfy_table::TableComponent;
-use serde_json::Value;
-use serde_json::json;
 
 /// One table per run and a line that compares them.
 pub fn tables(runs: &[Run]) -> String {
     let mut out = String::new();
     for run in runs {
         out.push_str(&format!("\nDriver in the guest: {}\n", run.driver));
-        out.push_str(&table(run).to_string());
+        out.push_str(&migrations(run).to_string());
         out.push_str(&format!(
             "\nwhole run: {} exchanges, datagrams lost {} duplicated {} corrupted {} reordered {} of {}\n",
             run.exchanges,
@@ -46,11 +43,31 @@ pub fn tables(runs: &[Run]) -> String {
     out
 }
 
-fn table(run: &Run) -> Table {
+/// A table in the style of all the project's tools: the first `texts` columns to the left, numbers to the
+/// right, little space between columns. A header may have several lines.
+pub fn table(
+    header: impl IntoIterator<Item = impl Into<String>>,
+    texts: usize,
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Table {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     table.remove_style(TableComponent::HorizontalLines);
     table.remove_style(TableComponent::MiddleIntersections);
+    table.set_header(header.into_iter().map(Into::<String>::into));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if i >= texts {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn migrations(run: &Run) -> Table {
     let mut header = vec![
         "#".to_owned(),
         "total\nms".to_owned(),
@@ -71,8 +88,7 @@ fn table(run: &Run) -> Table {
         ]
         .map(str::to_owned),
     );
-    table.set_header(header);
-    for (i, row) in run.migrations.iter().enumerate() {
+    let rows = run.migrations.iter().enumerate().map(|(i, row)| {
         let mut cells = vec![
             (i + 1).to_string(),
             row.total_ms.to_string(),
@@ -99,19 +115,7 @@ fn table(run: &Run) -> Table {
             row.device_bytes.to_string(),
             restore,
         ]);
-        table.add_row(
-            cells
-                .into_iter()
-                .map(|c| Cell::new(c).set_alignment(CellAlignment::Right)),
-        );
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 1));
-    }
-    table
-}
-
-/// The machine-readable report.
-pub fn json(runs: &[Run]) -> Value {
-    json!({ "schema": 1, "runs": runs })
+        cells
+    });
+    table(header, 0, rows)
 }

@@ -2,10 +2,9 @@
 
 //! The demo's picture: throughput over the whole run, and each migration's gaps side by side.
 
-use crate::analysis::Run;
-use crate::traffic::STREAMS;
-use anyhow::Result;
-use anyhow::anyhow;
+use crate::Error;
+use crate::STREAMS;
+use crate::run::Run;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::Path;
@@ -34,17 +33,25 @@ const LANE: i32 = 66;
 ///
 /// # Errors
 ///
-/// If the file cannot be written.
-pub fn draw(path: &Path, runs: &[Run]) -> Result<()> {
+/// [`Error::Draw`] if the file cannot be written.
+pub fn draw(path: &Path, runs: &[Run]) -> Result<(), Error> {
     if runs.is_empty() {
         return Ok(());
     }
+    paint(path, runs).map_err(|e| Error::Draw {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+fn paint(path: &Path, runs: &[Run]) -> Drawn {
     let lanes = runs.iter().map(|r| r.migrations.len()).max().unwrap_or(0);
     let lanes = i32::try_from(lanes)?;
     let height = TOP + u32::try_from(lanes * LANE)? + 120;
     let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
-    let fail = |e: &dyn std::fmt::Display| anyhow!("cannot draw {}: {e}", path.display());
-    root.fill(&WHITE).map_err(|e| fail(&e))?;
+    root.fill(&WHITE).map_err(|e| e.to_string())?;
     let (top, bottom) = root.split_vertically(TOP);
     // One scale for all, so that they can be compared at a glance.
     let fastest = runs
@@ -65,13 +72,12 @@ pub fn draw(path: &Path, runs: &[Run]) -> Result<()> {
         .zip(top.split_evenly(parts))
         .zip(bottom.split_evenly(parts))
     {
-        throughput(&top, run, fastest).map_err(|e| fail(&e))?;
-        gaps(&bottom, run, widest).map_err(|e| fail(&e))?;
+        throughput(&top, run, fastest)?;
+        gaps(&bottom, run, widest)?;
     }
-    root.present().map_err(|e| fail(&e))
+    root.present().map_err(|e| e.to_string())?;
+    Ok(())
 }
-
-type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 fn throughput(area: &Area<'_>, run: &Run, fastest: f64) -> Drawn {
     let end = run
