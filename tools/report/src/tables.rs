@@ -3,6 +3,8 @@
 //! Tables for people.
 
 use crate::STREAMS;
+use crate::figures::Figures;
+use crate::run::Row;
 use crate::run::Run;
 use comfy_table::CellAlignment;
 use comfy_table::Table;
@@ -14,6 +16,10 @@ pub fn tables(runs: &[Run]) -> String {
     for run in runs {
         out.push_str(&format!("\nDriver in the guest: {}\n", run.driver));
         out.push_str(&migrations(run).to_string());
+        if run.migrations.iter().any(|row| row.restore_us.is_some()) {
+            out.push_str("\nwhere the drivers' part of the gap goes, in us, and pages that the device adds to the last bitmap:\n");
+            out.push_str(&parts(run).to_string());
+        }
         out.push_str(&format!(
             "\nwhole run: {} exchanges, datagrams lost {} duplicated {} corrupted {} reordered {} of {}\n",
             run.exchanges,
@@ -65,6 +71,38 @@ pub fn table(
         }
     }
     table
+}
+
+/// Heading of a column, who measured it, and the name of the figure.
+type Part = (&'static str, fn(&Row) -> &Figures, &'static str);
+
+/// Steps of a stop and a restore. The drivers take the times where their tracepoints are.
+const PARTS: [Part; 8] = [
+    ("drain", |row| &row.source, "last_drain_ns"),
+    ("bus\nquiet", |row| &row.source, "last_bus_ns"),
+    ("freeze", |row| &row.source, "last_freeze_ns"),
+    ("kick", |row| &row.destination, "last_kick_ns"),
+    ("reset", |row| &row.guest, "last_reset_ns"),
+    ("mailbox", |row| &row.guest, "last_mailbox_ns"),
+    ("replay", |row| &row.guest, "last_replay_ns"),
+    ("rings", |row| &row.guest, "last_rings_ns"),
+];
+
+fn parts(run: &Run) -> Table {
+    let mut header = vec!["#"];
+    header.extend(PARTS.map(|(heading, _, _)| heading));
+    header.push("pages");
+    let rows = run.migrations.iter().enumerate().map(|(i, row)| {
+        let figure = |figures: &Figures, name: &str| figures.get(name)?.parse::<u64>().ok();
+        let text = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |v| v.to_string());
+        let mut cells = vec![(i + 1).to_string()];
+        for (_, of, name) in PARTS {
+            cells.push(text(figure(of(row), name).map(|ns| ns / 1000)));
+        }
+        cells.push(text(figure(&row.source, "last_pages")));
+        cells
+    });
+    table(header, 0, rows)
 }
 
 fn migrations(run: &Run) -> Table {
