@@ -41,9 +41,9 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// If QEMU does not make the socket within some seconds.
+    /// If QEMU does not make the socket within a minute.
     pub fn connect(path: &Path) -> Result<Self> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             match UnixStream::connect(path) {
                 Ok(stream) => {
