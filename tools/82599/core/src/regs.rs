@@ -479,7 +479,7 @@ pub const MAP: &[Reg] = &[
     rws(0x8800, 0x7, 0, "SECTXCTRL"),
     ro(at::SECTXSTAT, 1, "SECTXSTAT"),
     rws(0x8808, 0x3FF, 0x250, "SECTXBUFFAF"),
-    rws(0x8810, 0x0000_1F0F, 0x10, "SECTXMINIFG"),
+    rws(0x8810, 0x0000_1F0F, 0x1001, "SECTXMINIFG"),
     rw(at::SECRXCTRL, 0x3, "SECRXCTRL"),
     ro(at::SECRXSTAT, 1, "SECRXSTAT"),
     row(0x8900, 4, 6, Rw, !0, "IPSTX"),
