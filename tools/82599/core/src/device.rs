@@ -478,6 +478,7 @@ impl Device {
                 self.irq_write(host, offset, value)
             }
             at::SYSTIML | at::SYSTIMH | at::TIMINCA => self.clock_write(host, offset, value),
+            at::RDRXCTL => self.set_reg(offset, value | regs::RDRXCTL_DMAIDONE),
             at::QDE => self.qde_write(value),
             at::FDIRCTRL..0xEE80 => self.fdir_write(offset, value),
             at::HLREG0 => {

@@ -44,14 +44,18 @@ pub fn toeplitz(key: &[u8; 40], input: &[u8]) -> u32 {
 }
 
 impl Device {
-    /// Bits of a receive queue's number that RSS chooses, for MRQC.MRQE; `None`: RSS is off.
-    pub(crate) fn rss_mask(&self) -> Option<u32> {
-        match self.reg(at::MRQC) & 0xF {
-            0x1 | 0x4 | 0x5 => Some(0xF),
-            0xA => Some(0x3),
-            0xB => Some(0x1),
-            _ => None,
-        }
+    /// Bits of a receive queue's number that RSS chooses, for MRQC.MRQE; `None`: RSS is off. In a pool, PSRTYPE.RQPL
+    /// says how many of them the pool uses.
+    pub(crate) fn rss_mask(&self, pool: Option<u8>) -> Option<u32> {
+        let mask = match self.reg(at::MRQC) & 0xF {
+            0x1 | 0x4 | 0x5 => 0xF,
+            0xA => 0x3,
+            0xB => 0x1,
+            _ => return None,
+        };
+        let Some(pool) = pool else { return Some(mask) };
+        let bits = self.reg(at::PSRTYPE + 4 * u32::from(pool)) >> 29;
+        Some(mask & ((1 << bits) - 1))
     }
 
     pub(crate) fn rss_hash(&self, frame: &[u8], p: &Packet) -> Hash {

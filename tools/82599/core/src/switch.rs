@@ -294,7 +294,7 @@ impl Device {
                 }
             }
         }
-        if let Some(mask) = self.rss_mask() {
+        if let Some(mask) = self.rss_mask(pool) {
             choice.hash = self.rss_hash(frame, p);
             choice.queue = base + (self.rss_entry(choice.hash) & mask) as usize;
         }

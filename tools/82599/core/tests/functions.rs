@@ -141,6 +141,31 @@ fn frames_from_outside_reach_their_pool() {
 }
 
 #[test]
+fn a_pool_says_how_many_of_its_queues_rss_uses() {
+    let mut bench = bench();
+    bench.rx_ring(VF1, 1, 3);
+    bench.set(0x5818, 0x0002_000B);
+    for i in 0..10 {
+        bench.set(0x5C80 + 4 * i, 0x1234_5678u32.rotate_left(i * 5));
+    }
+    for i in 0..32 {
+        bench.set(0x5C00 + 4 * i, 0x0302_0100);
+    }
+    let send = |bench: &mut Bench| {
+        for n in 0..10 {
+            let mut packet = suite::tcp(1, b"x");
+            packet[15] = n;
+            bench.receive(&frame(pool_mac(1, 2), OUTSIDE, 0x0800, &packet));
+        }
+        [0x1090, 0x10D0].map(|o| bench.get(o))
+    };
+    assert_eq!(send(&mut bench), [10, 0], "RQPL 0: one queue");
+    bench.write(VF1, 0x0300, 1 << 29);
+    let [first, second] = send(&mut bench);
+    assert!(first + second == 20 && second > 1, "{first} {second}");
+}
+
+#[test]
 fn vlans_belong_to_pools() {
     let mut bench = bench();
     bench.set(0x5088, 0x4000_8100);

@@ -31,15 +31,15 @@ pub(crate) struct Model {
     pub(crate) qemu: Qemu,
 }
 
-/// QEMU's objects of the port. Null until they exist.
+/// QEMU's objects of the port. Null while they do not exist.
 pub(crate) struct Qemu {
-    pub(crate) pf: *mut abi::Object,
+    pub(crate) pf: Cell<*mut abi::Object>,
     pub(crate) vfs: [Cell<*mut abi::Object>; POOLS],
     pub(crate) nic: Cell<*mut c_void>,
-    pub(crate) timer: *mut c_void,
+    pub(crate) timer: Cell<*mut c_void>,
     pub(crate) bh: Cell<*mut c_void>,
     /// Shown as a property of the device.
-    pub(crate) violations: *mut u64,
+    pub(crate) violations: Cell<*mut u64>,
     pub(crate) strict: bool,
     pub(crate) trace: bool,
 }
@@ -56,12 +56,12 @@ impl Model {
             busy: Cell::new(false),
             flush: Cell::new(false),
             qemu: Qemu {
-                pf,
+                pf: Cell::new(pf),
                 vfs: [const { Cell::new(ptr::null_mut()) }; POOLS],
                 nic: Cell::new(ptr::null_mut()),
-                timer,
+                timer: Cell::new(timer),
                 bh: Cell::new(ptr::null_mut()),
-                violations,
+                violations: Cell::new(violations),
                 strict: config.strict,
                 trace: config.trace,
             },
@@ -94,6 +94,17 @@ impl Model {
         }
     }
 
+    /// The PF goes away, maybe in the middle of a call that led there (a descriptor write-back can unplug a slot).
+    /// What is left of the call finds nothing.
+    pub(crate) fn forget_qemu(&self) {
+        self.qemu.pf.set(ptr::null_mut());
+        self.qemu.timer.set(ptr::null_mut());
+        self.qemu.violations.set(ptr::null_mut());
+        for vf in &self.qemu.vfs {
+            vf.set(ptr::null_mut());
+        }
+    }
+
     /// A frame was refused because a call is under way.
     pub(crate) fn refused(&self) {
         self.flush.set(true);
@@ -117,7 +128,7 @@ pub(crate) struct Access<'a> {
 impl Access<'_> {
     fn object(&self, function: Function) -> *mut abi::Object {
         match function {
-            Function::Pf => self.model.qemu.pf,
+            Function::Pf => self.model.qemu.pf.get(),
             Function::Vf(n) => self
                 .model
                 .qemu
@@ -191,7 +202,10 @@ impl Host for Access<'_> {
     }
 
     fn pin(&mut self, asserted: bool) {
-        let pf = self.model.qemu.pf;
+        let pf = self.model.qemu.pf.get();
+        if pf.is_null() {
+            return;
+        }
         // SAFETY: The PF is a realized PCI device with an interrupt pin and an MSI capability.
         unsafe {
             if abi::msi_enabled(pf) {
@@ -223,8 +237,11 @@ impl Host for Access<'_> {
 
     fn wake_at(&mut self, time: u64) {
         let time = i64::try_from(time).unwrap_or(i64::MAX);
-        // SAFETY: The timer was initialized when the PF was realized.
-        unsafe { abi::timer_mod_ns(self.model.qemu.timer, time) };
+        let timer = self.model.qemu.timer.get();
+        if !timer.is_null() {
+            // SAFETY: The timer was initialized when the PF was realized.
+            unsafe { abi::timer_mod_ns(timer, time) };
+        }
     }
 
     fn receive_again(&mut self) {
@@ -251,8 +268,8 @@ impl Host for Access<'_> {
         // SAFETY: The arguments fit the format; the name is bounded by its length. The counter is a member of
         // the PF's instance.
         unsafe {
-            if qemu.strict {
-                *qemu.violations += 1;
+            if let (true, Some(counter)) = (qemu.strict, qemu.violations.get().as_mut()) {
+                *counter += 1;
             }
             if qemu.strict && abi::qemu_loglevel & abi::LOG_GUEST_ERROR != 0 {
                 abi::qemu_log(

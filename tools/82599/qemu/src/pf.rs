@@ -343,8 +343,12 @@ unsafe fn undo(pf: *mut Object, steps: u32) {
         }
         abi::timer_del(state.timer.as_mut_ptr().cast());
         let model = core::mem::replace(&mut state.model, ptr::null_mut());
-        if !model.is_null() {
-            drop(Box::from_raw(model));
+        if let Some(model_ref) = model.as_ref() {
+            model_ref.forget_qemu();
+            // A call that is under way still uses it; such a model is left behind.
+            if !model_ref.busy() {
+                drop(Box::from_raw(model));
+            }
         }
     }
 }
