@@ -134,6 +134,8 @@ pub struct Device {
     pub(crate) tx_done: u128,
     /// Transmit queues that wait for room in a receive queue, or for their next turn.
     pub(crate) tx_waiting: u128,
+    /// Descriptors and frames of the queue that is being worked off.
+    pub(crate) tx_work: u32,
     /// Whether a frame from the wire was refused.
     pub(crate) wire_waiting: bool,
     pub(crate) tx_buffer: Box<[u8]>,
@@ -164,6 +166,7 @@ impl Device {
             rx_done: 0,
             tx_done: 0,
             tx_waiting: 0,
+            tx_work: 0,
             wire_waiting: false,
             tx_buffer: vec![0; tx::BUFFER].into_boxed_slice(),
             segment_buffer: vec![0; tx::SEGMENT_BUFFER].into_boxed_slice(),

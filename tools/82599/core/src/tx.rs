@@ -28,7 +28,9 @@ pub(crate) const SEGMENT_BUFFER: usize = HEADROOM + MAX_FRAME;
 const MAX_DESCRIPTORS: u32 = 64;
 /// Descriptors fetched at once.
 const FETCH: usize = 32;
-/// Descriptors handled before other work gets its turn.
+/// Most segments of one request: more come from nonsense only.
+const MAX_SEGMENTS: usize = 4096;
+/// Descriptors and frames handled before other work gets its turn.
 const BUDGET: u32 = 2048;
 const MIN_FRAME: usize = 60;
 
@@ -286,7 +288,7 @@ impl Device {
         // The buffers are taken so that a frame in them can be passed to the other units.
         let mut buffer = core::mem::take(&mut self.tx_buffer);
         let mut packet = Gather::default();
-        let mut budget = BUDGET;
+        self.tx_work = 0;
         let mut at = self.tx[q].head;
         'ring: while at != tail {
             let run = if tail > at { tail - at } else { count - at };
@@ -308,13 +310,13 @@ impl Device {
                 break;
             }
             for descriptor in bytes[..16 * n].chunks_exact(16) {
-                if budget == 0 && packet.descriptors == 0 {
+                if self.tx_work >= BUDGET && packet.descriptors == 0 {
                     self.tx_waiting |= 1 << q;
                     let now = host.now();
                     self.want_wake(host, now);
                     break 'ring;
                 }
-                budget = budget.saturating_sub(1);
+                self.tx_work += 1;
                 let address = u64::from_le_bytes(descriptor[..8].try_into().unwrap_or([0; 8]));
                 let command = u32::from_le_bytes(descriptor[8..12].try_into().unwrap_or([0; 4]));
                 let status = u32::from_le_bytes(descriptor[12..].try_into().unwrap_or([0; 4]));
@@ -562,7 +564,8 @@ impl Device {
             && header < request.len()
             && size > 0
             && header + size <= MAX_FRAME - HEADROOM
-            && context.l4_type() < 2;
+            && context.l4_type() < 2
+            && request.len() <= header + size * MAX_SEGMENTS;
         if !sane {
             let function = self.queue_function(q);
             self.violation(
@@ -651,6 +654,7 @@ impl Device {
         segments: usize,
         may_wait: bool,
     ) -> Outcome {
+        self.tx_work += 1;
         let pool = self.tx_pool(q);
         if self.mac_loopback() {
             if may_wait && !self.loop_room(host, frame, segments) {

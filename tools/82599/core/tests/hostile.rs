@@ -13,7 +13,7 @@ use suite::PF;
 use suite::hostile;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_breaks(data in prop::collection::vec(any::<u8>(), 0..4000)) {

@@ -64,7 +64,7 @@ pub(crate) fn run(data: &[u8]) {
     // Half of the guests find a device that is already at work.
     if input.byte().is_some_and(|b| b & 1 != 0) {
         bench.virtualize(3);
-        for (function, local, q) in [(Function::Vf(0), 0, 0), (Function::Vf(1), 1, 3), (PF, 6, 6)] {
+        for (function, local, q) in QUEUES {
             bench.rx_ring(function, local, q);
             bench.tx_ring(function, local, q);
         }
@@ -74,6 +74,54 @@ pub(crate) fn run(data: &[u8]) {
     bench.set(0x0000, 1 << 26);
     assert_eq!(bench.get(0xA200), u32::from_le_bytes([0x02, 0, 0, 0]));
     assert_eq!(bench.get(0x1028), 0);
+}
+
+/// Queues that are set up when the device is at work: function, queue of the function, queue.
+const QUEUES: [(Function, u32, usize); 3] =
+    [(Function::Vf(0), 0, 0), (Function::Vf(1), 1, 3), (PF, 6, 6)];
+
+/// A transmit descriptor that is mostly right.
+fn descriptor(input: &mut Input<'_>, q: usize) -> Option<[u32; 4]> {
+    const LENGTHS: [u32; 8] = [0, 1, 14, 60, 300, 1514, 9000, 0xFFFF];
+    let kind = input.byte()?;
+    let shape = input.byte()?;
+    Some(match kind % 8 {
+        // Context: lengths, command, segment size.
+        0 | 1 => {
+            let size = LENGTHS[usize::from(shape % 8)];
+            [
+                14 << 9 | 20 | u32::from(shape) << 16,
+                0,
+                0x2020_0000 | u32::from(kind) << 7,
+                size << 16 | 20 << 8,
+            ]
+        }
+        // Legacy, and anything.
+        2 => [
+            super::tx_buffer(q) as u32,
+            0,
+            u32::from(kind) << 24 | 0x0100_0040,
+            input.dword()?,
+        ],
+        3 => [
+            input.dword()?,
+            u32::from(kind >> 3),
+            input.dword()?,
+            input.dword()?,
+        ],
+        _ => {
+            let length = LENGTHS[usize::from(shape % 8)];
+            let end = if shape & 8 != 0 { 0x0900_0000 } else { 0 };
+            let options = u32::from(shape >> 4) << 28 & 0xC000_0000 | end;
+            let address = super::tx_buffer(q) as u32 + (u32::from(kind) << 4);
+            [
+                address,
+                0,
+                0x2030_0000 | options | length,
+                length << 14 | u32::from(shape & 0x30) << 4,
+            ]
+        }
+    })
 }
 
 fn step_all(bench: &mut Bench, input: &mut Input<'_>) -> Option<()> {
@@ -87,43 +135,77 @@ fn step_all(bench: &mut Bench, input: &mut Input<'_>) -> Option<()> {
         };
         let popular = if function == PF { POPULAR } else { POPULAR_VF };
         match op & 0xF {
-            0..=5 => {
+            0 | 1 => {
                 let offset = popular[usize::from(input.byte()?) % popular.len()];
                 let value = value(input)?;
                 bench.write(function, offset, value);
             }
-            6 => {
+            2 => {
                 let offset = input.dword()? & 0x1_FFFF;
                 let value = value(input)?;
                 bench.write(function, offset, value);
             }
-            7 => {
+            3 => {
                 let offset = input.dword()? & 0x1_FFFF;
                 bench.read(function, offset);
             }
-            8 | 9 => {
-                // A descriptor, or anything else, in memory.
-                let at = (usize::from(input.byte()?) << 12 | usize::from(input.byte()?) << 4)
-                    % (MEMORY - 16);
-                let words = [
-                    value(input)?,
-                    value(input)? & 0x1F,
-                    input.dword()?,
-                    input.dword()?,
-                ];
-                for (i, word) in words.iter().enumerate() {
-                    bench.poke(at + 4 * i, &word.to_le_bytes());
+            4..=7 => {
+                // Some descriptors in a ring, then the tail.
+                let (function, local, q) = QUEUES[usize::from(op >> 4) % 3];
+                let base = if function == PF { 0x6000 } else { 0x2000 } + 0x40 * local;
+                let first = bench.read(function, base + 0x18) as usize % 32;
+                let count = usize::from(input.byte()? % 8);
+                for i in 0..count {
+                    let words = descriptor(input, q)?;
+                    bench.descriptor(super::tx_ring(q), (first + i) % 32, words);
                 }
+                bench.write(function, base + 0x18, ((first + count) % 32) as u32);
+            }
+            8 => {
+                // Bytes of a packet that is sent later: addresses of this port, IPv4, then anything.
+                let q = QUEUES[usize::from(op >> 4) % 3].2;
+                let kind = input.byte()?;
+                let mut frame = super::frame(
+                    super::pool_mac(kind % 4, 3),
+                    super::pool_mac(kind >> 4 & 3, 3),
+                    0x0800,
+                    &[],
+                );
+                if kind & 4 != 0 {
+                    frame[..6].fill(0xFF);
+                }
+                frame.truncate(14);
+                frame.extend(super::tcp(u16::from(kind), &[kind; 200]));
+                let at = 14 + usize::from(input.byte()?) % 60;
+                frame[at] ^= input.byte()?;
+                bench.poke(
+                    super::tx_buffer(q) + (usize::from(input.byte()?) << 4),
+                    &frame,
+                );
+            }
+            9 => {
+                // Room for received frames.
+                let (function, local, q) = QUEUES[usize::from(op >> 4) % 3];
+                let buffer = value(input)?;
+                let index = usize::from(input.byte()?) % 32;
+                if index & 1 != 0 {
+                    bench.descriptor(
+                        super::rx_ring(q),
+                        index,
+                        [buffer, 0, buffer.wrapping_add(512), 0],
+                    );
+                }
+                bench.write(function, 0x1018 + 0x40 * local, index as u32);
             }
             10 | 11 => {
                 let length = usize::from(input.byte()?) * usize::from(input.byte()?);
-                let start = usize::from(input.byte()?) << 8;
+                let start = super::tx_buffer(0) + (usize::from(input.byte()?) << 4);
                 let mut frame = bench.peek(start, length.min(MEMORY - start)).to_vec();
                 if let Some(first) = frame.get_mut(..6) {
-                    first.copy_from_slice(if op & 0x40 != 0 {
-                        &[0xFF; 6]
+                    first.copy_from_slice(&if op & 0x40 != 0 {
+                        [0xFF; 6]
                     } else {
-                        &super::MAC
+                        super::pool_mac(op >> 4 & 3, 3)
                     });
                 }
                 let _ = bench.receive(&frame);
@@ -138,10 +220,11 @@ fn step_all(bench: &mut Bench, input: &mut Input<'_>) -> Option<()> {
                 _ => bench.device.pf_flr(&mut bench.world),
             },
         }
-        // One call does a bounded amount of work: some accesses for each of the descriptors that a turn of
-        // all queues may take, and the segments that one of them may become.
+        // One call does a bounded amount of work: a turn of all queues, each of which ends with a request that
+        // may become 4096 frames for 64 pools.
         let work = bench.world.accesses - before;
         assert!(work < 64_000_000, "{work} memory accesses in one call");
+        assert!(bench.world.sent.len() < 1_000_000);
         bench.world.interrupts.clear();
         bench.world.sent.clear();
         bench.world.violations.clear();
