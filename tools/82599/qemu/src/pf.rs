@@ -244,6 +244,11 @@ unsafe extern "C" fn realize(pf: *mut Object, errp: Errp) {
             fail(errp, c"no PCI Express capability");
             return undo(pf, 0);
         }
+        // Link capabilities and status: eight lanes of 5 GT/s (datasheet 9.3.11).
+        for offset in [0xA0 + 0x0C, 0xA0 + 0x12] {
+            *config.add(offset) = 0x82;
+            *config.add(offset + 1) &= !0x03;
+        }
         let msix = state.msix.ptr();
         let bar = MSIX_BAR as u8;
         if abi::msix_init(
