@@ -132,6 +132,8 @@ pub struct Device {
     /// Queues with a new cause, raised when the current call ends.
     pub(crate) rx_done: u128,
     pub(crate) tx_done: u128,
+    /// Receive queues with a packet that is being coalesced.
+    pub(crate) rsc_queues: u128,
     /// Transmit queues that wait for room in a receive queue, or for their next turn.
     pub(crate) tx_waiting: u128,
     /// Descriptors and frames of the queue that is being worked off.
@@ -165,6 +167,7 @@ impl Device {
             num_vfs: 0,
             rx_done: 0,
             tx_done: 0,
+            rsc_queues: 0,
             tx_waiting: 0,
             tx_work: 0,
             wire_waiting: false,
@@ -229,6 +232,7 @@ impl Device {
     pub fn timer<H: Host>(&mut self, host: &mut H) {
         self.wake = u64::MAX;
         let now = host.now();
+        self.rsc_timer(host, now);
         self.irq_timer(host, now);
         self.resume_transmit(host);
         self.settle(host);

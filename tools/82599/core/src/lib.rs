@@ -21,6 +21,7 @@
 //! | [`reset`] | what each kind of reset clears |
 //! | [`rx`], [`tx`] | queues, descriptors |
 //! | [`switch`] | filters, pools, loopback between functions, anti-spoofing |
+//! | `rsc` | receive side coalescing |
 //! | [`rss`] | choice of a receive queue |
 //! | [`fdir`] | flow director |
 //! | [`packet`] | headers and checksums |
@@ -43,6 +44,7 @@ pub mod packet;
 pub mod ptp;
 pub mod regs;
 pub mod reset;
+mod rsc;
 pub mod rss;
 pub mod rx;
 pub mod sfp;

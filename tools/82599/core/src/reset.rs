@@ -51,6 +51,7 @@ impl Device {
         self.rx_done = 0;
         self.tx_done = 0;
         self.tx_waiting = 0;
+        self.rsc_queues = 0;
         self.sfp = Sfp::default();
     }
 

@@ -13,6 +13,8 @@ use crate::mac;
 use crate::packet;
 use crate::packet::Packet;
 use crate::regs::at;
+use crate::rsc::Coalesced;
+use crate::rsc::First;
 use crate::stats::FCS;
 use crate::switch::Choice;
 use crate::switch::Route;
@@ -46,20 +48,20 @@ const QDE_HIDE_VLAN: u32 = 1 << 1;
 const QDE_WRITE: u32 = 1 << 16;
 
 // Advanced descriptor, status.
-const DD: u32 = 1;
-const EOP: u32 = 1 << 1;
+pub(crate) const DD: u32 = 1;
+pub(crate) const EOP: u32 = 1 << 1;
 const FLM: u32 = 1 << 2;
 const VP: u32 = 1 << 3;
 const UDPCS: u32 = 1 << 4;
-const L4CS: u32 = 1 << 5;
+pub(crate) const L4CS: u32 = 1 << 5;
 const IPCS: u32 = 1 << 6;
 const PIF: u32 = 1 << 7;
 const UDPV: u32 = 1 << 10;
 const TS: u32 = 1 << 16;
-const LB: u32 = 1 << 18;
+pub(crate) const LB: u32 = 1 << 18;
 // Errors.
-const TCPE: u32 = 1 << 30;
-const IPE: u32 = 1 << 31;
+pub(crate) const TCPE: u32 = 1 << 30;
+pub(crate) const IPE: u32 = 1 << 31;
 // Packet type and header information.
 const TYPE_IPV4: u32 = 1 << 4;
 const TYPE_IPV4_OPTIONS: u32 = 1 << 5;
@@ -87,7 +89,8 @@ pub struct RxQueue {
     tail: u32,
     srrctl: u32,
     rxdctl: u32,
-    rscctl: u32,
+    pub(crate) rscctl: u32,
+    pub(crate) rsc: Coalesced,
     dca: u32,
     /// PFQDE.
     drop_forced: bool,
@@ -111,6 +114,7 @@ impl Default for RxQueue {
             srrctl: SRRCTL_RESET,
             rxdctl: 0,
             rscctl: 0,
+            rsc: Coalesced::default(),
             dca: 0,
             drop_forced: false,
             hide_vlan: false,
@@ -131,12 +135,25 @@ impl RxQueue {
         self.rdlen / 16
     }
 
-    fn enabled(&self) -> bool {
+    pub(crate) fn enabled(&self) -> bool {
         self.rxdctl & RXDCTL_ENABLE != 0
     }
 
+    pub(crate) fn head(&self) -> u32 {
+        self.head
+    }
+
+    /// The head moves on.
+    pub(crate) fn advance(&mut self) {
+        self.head = (self.head + 1) % self.count().max(1);
+    }
+
+    pub(crate) fn descriptor_address(&self, index: u32) -> u64 {
+        self.base().wrapping_add(16 * u64::from(index))
+    }
+
     /// Descriptors the hardware owns.
-    fn available(&self) -> u32 {
+    pub(crate) fn available(&self) -> u32 {
         let count = self.count();
         if !self.enabled() || self.tail >= count || self.head >= count {
             return 0;
@@ -144,7 +161,7 @@ impl RxQueue {
         (self.tail + count - self.head) % count
     }
 
-    fn buffer_size(&self) -> usize {
+    pub(crate) fn buffer_size(&self) -> usize {
         ((self.srrctl & 0x1F) as usize).max(1) * 1024
     }
 
@@ -165,6 +182,7 @@ impl RxQueue {
         self.fetched_from = 0;
         self.fetched_to = 0;
         self.full_since = 0;
+        self.rsc.open = false;
     }
 }
 
@@ -503,7 +521,12 @@ impl Device {
     }
 
     /// The descriptor at the head of a queue.
-    fn fetch<H: Host>(&mut self, host: &mut H, function: Function, q: usize) -> Option<[u64; 2]> {
+    pub(crate) fn fetch<H: Host>(
+        &mut self,
+        host: &mut H,
+        function: Function,
+        q: usize,
+    ) -> Option<[u64; 2]> {
         let queue = &mut self.rx[q];
         let available = queue.available();
         if available == 0 {
@@ -620,6 +643,15 @@ impl Device {
         let size = queue.buffer_size();
         let legacy = queue.kind() == 0;
         let descriptors = (total - split).div_ceil(size).max(1);
+        let coalesces = split == 0 && !legacy && !keep && self.coalesces(q, frame, p, status);
+        if self.rx[q].rsc.open {
+            if coalesces && self.rsc_append(host, function, q, frame, p) {
+                self.count_stored(q, pool, frame, false);
+                return;
+            }
+            self.rsc_close(host, q);
+        }
+        let queue = &self.rx[q];
         if descriptors > queue.available() as usize || descriptors > MAX_DESCRIPTORS {
             let drops = queue.drops();
             self.count_dropped(q, drops);
@@ -663,9 +695,25 @@ impl Device {
             let last = i + 1 == descriptors;
             let length = (to - from) as u32;
             let flags = if last { status | DD | EOP } else { DD };
-            let queue = &mut self.rx[q];
-            let address = queue.base().wrapping_add(16 * u64::from(queue.head));
-            queue.head = (queue.head + 1) % queue.count();
+            let index = self.rx[q].head;
+            self.rx[q].advance();
+            if coalesces && descriptors == 1 {
+                let address = descriptor[0] & !1;
+                let first = First {
+                    index,
+                    address,
+                    length: to,
+                    low,
+                    high,
+                    status,
+                    vlan,
+                };
+                if self.rsc_open(host, q, frame, p, tag_removed, first) {
+                    self.count_stored(q, pool, frame, false);
+                    return;
+                }
+            }
+            let address = self.rx[q].descriptor_address(index);
             let upper = if legacy {
                 let errors = (flags >> 30 & 3) << 6;
                 u64::from(length)

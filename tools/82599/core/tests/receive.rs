@@ -11,7 +11,6 @@ use suite::MAC;
 use suite::PF;
 use suite::frame;
 use suite::rx_buffer;
-use suite::tcp;
 
 const FROM: [u8; 6] = [0x02, 9, 9, 9, 9, 9];
 
@@ -25,16 +24,9 @@ fn bench() -> Bench {
     bench
 }
 
-/// A frame with right checksums.
+/// A frame with right checksums that starts a stream and ends it.
 fn segment(port: u16, payload: &[u8]) -> Vec<u8> {
-    let mut data = frame(MAC, FROM, 0x0800, &tcp(port, payload));
-    let sum = packet::fold(packet::sum(0, &data[14..34]));
-    data[24..26].copy_from_slice(&sum.to_be_bytes());
-    let p = packet::parse(&data, 0x8100);
-    let start = packet::pseudo(&data, &p, packet::TCP, 20 + payload.len());
-    let sum = packet::fold(packet::sum(start, &data[34..54 + payload.len()]));
-    data[50..52].copy_from_slice(&sum.to_be_bytes());
-    data
+    suite::segment(MAC, port, 0x1000, 0x19, payload)
 }
 
 #[test]
@@ -273,4 +265,72 @@ fn ptp_events_are_stamped_once() {
     let ns = stamp >> 21;
     assert!((999_900..=1_000_000).contains(&ns), "{ns}");
     assert_eq!(bench.get(0x5188) & 1, 0);
+}
+
+/// A part of a stream.
+fn stream_segment(sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    suite::segment(MAC, 5, sequence, flags, payload)
+}
+
+#[test]
+fn segments_become_one_packet() {
+    let mut bench = bench();
+    bench.set(0x102C, 0xD);
+    let payload: Vec<u8> = (0..2000u32).map(|i| i as u8).collect();
+    for (i, part) in payload.chunks(400).enumerate() {
+        bench.receive(&stream_segment(1000 + 400 * i as u32, 0x10, part));
+    }
+    assert!(bench.world.interrupts.is_empty(), "the packet is open");
+    assert_eq!(
+        bench.rx_status(0, 0)[2] & 3,
+        1,
+        "a full descriptor is written back"
+    );
+    assert_eq!(bench.rx_status(0, 0)[2] >> 4 & 0xFFFF, 1, "NEXTP");
+    bench.pass(10_000);
+    assert_eq!(bench.world.interrupts, [(PF, 0)]);
+    let mut stored: Vec<u8> = Vec::new();
+    let mut frames = 0;
+    for i in 0..3 {
+        let [low, _, status, length] = bench.rx_status(0, i);
+        assert_eq!(status & 3, if i == 2 { 3 } else { 1 });
+        frames += (low >> 17 & 0xF) - 1;
+        stored.extend(bench.peek(rx_buffer(0, i), length as usize));
+    }
+    assert_eq!(frames, 5, "RSCCNT");
+    let p = packet::parse(&stored, 0x8100);
+    assert!(packet::ipv4_good(&stored, &p));
+    assert_eq!((p.end, stored.len()), (2054, 2054));
+    assert_eq!(&stored[54..], payload);
+    assert_eq!(bench.get(0x1030), 5, "statistics count frames");
+}
+
+#[test]
+fn what_does_not_follow_completes_a_packet() {
+    let mut bench = bench();
+    bench.set(0x102C, 0xD);
+    let done = |bench: &mut Bench| {
+        (0..32)
+            .filter(|i| bench.rx_status(0, *i)[2] & 3 == 3)
+            .count()
+    };
+    bench.receive(&stream_segment(1000, 0x10, &[1; 100]));
+    assert_eq!(done(&mut bench), 0);
+    // PSH ends it, a gap and another kind of frame do.
+    bench.receive(&stream_segment(1100, 0x18, &[2; 100]));
+    assert_eq!(done(&mut bench), 1);
+    bench.receive(&stream_segment(1200, 0x10, &[3; 100]));
+    bench.receive(&stream_segment(1400, 0x10, &[4; 100]));
+    assert_eq!(done(&mut bench), 2);
+    bench.receive(&stream_segment(1500, 0x11, &[5; 100]));
+    assert_eq!(done(&mut bench), 4, "FIN is a packet of its own");
+    assert_eq!(bench.rx_status(0, 0)[3], 254);
+    bench.receive(&stream_segment(1600, 0x10, &[5; 100]));
+    bench.set(0x1028, 0);
+    bench.pass(100_000);
+    assert_eq!(
+        done(&mut bench),
+        4,
+        "a queue that was switched off writes nothing"
+    );
 }

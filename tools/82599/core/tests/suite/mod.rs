@@ -12,6 +12,7 @@ use model_82599::Function;
 use model_82599::Host;
 use model_82599::Receive;
 use model_82599::Violation;
+use model_82599::packet;
 
 pub(crate) const MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x10];
 pub(crate) const MEMORY: usize = 1 << 20;
@@ -310,4 +311,19 @@ pub(crate) fn tcp(port: u16, payload: &[u8]) -> Vec<u8> {
     ]);
     packet.extend(payload);
     packet
+}
+
+/// A TCP segment in a frame, with right checksums.
+pub(crate) fn segment(to: [u8; 6], port: u16, sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut data = frame(to, [0x02, 9, 9, 9, 9, 9], 0x0800, &tcp(port, payload));
+    data[38..42].copy_from_slice(&sequence.to_be_bytes());
+    data[47] = flags;
+    data[50..52].fill(0);
+    let sum = packet::fold(packet::sum(0, &data[14..34]));
+    data[24..26].copy_from_slice(&sum.to_be_bytes());
+    let p = packet::parse(&data, packet::ETHERTYPE_VLAN);
+    let start = packet::pseudo(&data, &p, packet::TCP, 20 + payload.len());
+    let sum = packet::fold(packet::sum(start, &data[34..54 + payload.len()]));
+    data[50..52].copy_from_slice(&sum.to_be_bytes());
+    data
 }
