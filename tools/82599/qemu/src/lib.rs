@@ -3,11 +3,13 @@
 //! The 82599 for stock QEMU: a plugin that registers the device types `82599` (physical function) and
 //! `82599vf` (its virtual functions, made by the physical function).
 //!
-//!     qemu-system-x86_64 -plugin …/82599.so -device pcie-root-port,id=port -device 82599,bus=port,netdev=…
+//! ```text
+//! qemu-system-x86_64 -plugin …/82599.so -device pcie-root-port,id=port -device 82599,bus=port,netdev=…
+//! ```
 //!
 //! All unsafe code of the model is in this crate; what the hardware does is in [`model_82599`]. Everything runs
 //! with QEMU's big lock held, so there is one caller at a time; that a call may lead back into the device is dealt with in
-//! [`model`].
+//! `model`.
 
 mod abi;
 mod check;
@@ -17,10 +19,10 @@ mod vf;
 
 use core::ffi::c_char;
 use core::ffi::c_int;
+use core::ffi::c_void;
 
 /// Version of the plugin interface this was made for.
 #[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
 #[doc(hidden)]
 pub static qemu_plugin_version: c_int = 7;
 
@@ -33,7 +35,7 @@ pub static qemu_plugin_version: c_int = 7;
 #[doc(hidden)]
 pub unsafe extern "C" fn qemu_plugin_install(
     _id: u64,
-    info: *const abi_info::Info,
+    info: *const c_void,
     _argc: c_int,
     _argv: *const *const c_char,
 ) -> c_int {
@@ -63,11 +65,4 @@ pub unsafe extern "C" fn qemu_plugin_install(
     pf::register();
     vf::register();
     0
-}
-
-mod abi_info {
-    /// What QEMU tells a plugin about itself.
-    #[derive(Debug)]
-    #[repr(C)]
-    pub struct Info([u8; 0]);
 }
