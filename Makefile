@@ -3,6 +3,7 @@
 # make            kernel modules, for Debian's kernel or that of KDIR=
 # make demo       live-migrates a guest under traffic and reports; MIGRATIONS=n (default 4)
 # make test       everything below build, with a closing line "N passed, N failed"
+# make test-82599 the 82599 device model and the distribution's drivers on it, in a VM
 # make soak       the same with full counts
 # make bench      guest instructions per packet, beside the distribution's driver
 # make tools      compscctl and the test bed, in build/bin
@@ -16,7 +17,7 @@
 MIGRATIONS ?= 4
 KERNEL ?= stock
 
-.PHONY: all modules tools demo test soak bench man doc clean
+.PHONY: all modules tools demo test test-82599 soak bench man doc clean
 
 all: modules
 
@@ -32,6 +33,9 @@ demo:
 
 test:
 	@scripts/run-tests --kernel $(KERNEL)
+
+test-82599:
+	@scripts/test-82599
 
 soak:
 	@scripts/run-tests --kernel $(KERNEL) --soak
