@@ -5,6 +5,7 @@
 
 use crate::analysis;
 use crate::host;
+use crate::host::qemu::with_patience;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
 use crate::lab::StreamArgs;
@@ -20,6 +21,7 @@ use compsc_report::Report;
 use compsc_report::picture;
 use compsc_report::run::Run;
 use compsc_report::tables;
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,7 +72,12 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let mut runs = Vec::new();
     let mut failure = None;
     for (i, driver) in args.drivers.iter().enumerate() {
-        match run_driver(args, driver, i > 0, &mut show) {
+        let shared = RefCell::new(&mut show);
+        let result = with_patience(
+            || run_driver(args, driver, i > 0, &mut shared.borrow_mut()),
+            |text| shared.borrow_mut().keep(text),
+        );
+        match result {
             Ok(run) => runs.push(run),
             // A control that breaks is a finding, not a failure of the demo.
             Err(e) if i > 0 => show.keep(&format!("control {driver}: {e:#}")),

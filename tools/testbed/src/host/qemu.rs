@@ -62,6 +62,41 @@ pub struct Spec {
     pub extra: Vec<String>,
 }
 
+/// Context of an error: the emulated machine has lost the guest, by no fault of what runs in it. See
+/// Documentation/testing.rst for what is known about that.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost(&'static str);
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the emulated machine has lost the guest: {}", self.0)
+    }
+}
+
+/// How often a guest may be lost before that counts.
+const ATTEMPTS: u32 = 3;
+
+/// Runs what needs a guest, once more if the emulated machine loses the guest. Each loss is told to `tell`.
+///
+/// # Errors
+///
+/// Those of `run`.
+pub fn with_patience<T>(
+    mut run: impl FnMut() -> Result<T>,
+    mut tell: impl FnMut(&str),
+) -> Result<T> {
+    let mut attempt = 1;
+    loop {
+        match run() {
+            Err(e) if attempt < ATTEMPTS && e.downcast_ref::<Lost>().is_some() => {
+                tell(&format!("attempt {attempt}: {e:#}"));
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
 /// A running QEMU process. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Vm {
@@ -74,6 +109,8 @@ pub struct Vm {
     pub console: PathBuf,
     /// What QEMU printed.
     pub log: PathBuf,
+    /// Bytes of guest memory.
+    memory: u64,
 }
 
 impl Spec {
@@ -200,6 +237,7 @@ impl Spec {
             agent,
             console,
             log,
+            memory: u64::from(self.memory) << 20,
         };
         vm.prioritise().map_err(|e| vm.explain(e))?;
         Ok(vm)
@@ -212,10 +250,15 @@ impl Spec {
     /// If it does not boot within a minute, or its driver cannot be loaded.
     pub fn boot(&self, tag: &str, functions: &[&str]) -> Result<Vm> {
         let mut vm = self.start(tag, functions, false)?;
-        let hello = vm
-            .agent
-            .hello(Duration::from_secs(90))
-            .map_err(|e| vm.explain(e))?;
+        let hello = vm.agent.hello(Duration::from_secs(90)).map_err(|e| {
+            let silent = !vm.has_complained();
+            let e = vm.explain(e);
+            if silent {
+                e.context(Lost("it stopped while booting, without a word"))
+            } else {
+                e
+            }
+        })?;
         if let Some(problem) = hello.problem {
             let text = vm
                 .agent
@@ -247,7 +290,14 @@ impl Vm {
         Ok(())
     }
 
-    /// Adds to an error what the guest's console and QEMU said last.
+    /// Whether the guest's kernel has printed what a kernel prints before it dies.
+    fn has_complained(&self) -> bool {
+        let text = std::fs::read(&self.console).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        text.contains("Kernel panic") || !crate::session::complaints(&text).is_empty()
+    }
+
+    /// Adds to an error what the guest's console and QEMU said last, and whether the guest was lost.
     pub fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
         let tail = |path: &Path| {
             let text = std::fs::read(path).unwrap_or_default();
@@ -256,15 +306,32 @@ impl Vm {
             // A processor's registers alone are 20 lines.
             lines[lines.len().saturating_sub(24)..].join("\n")
         };
+        let mut lost = None;
         let state = match self.child.try_wait() {
-            Ok(Some(status)) => format!("QEMU has ended ({status})"),
-            _ => format!("QEMU runs; its processors: {}", self.processors()),
+            Ok(Some(status)) => {
+                // A guest that resets ends its QEMU, and a kernel that wants to says so before.
+                if status.success() && !self.has_complained() {
+                    lost = Some(Lost("it was reset without a word"));
+                }
+                format!("QEMU has ended ({status})")
+            }
+            _ => {
+                let processors = self.processors();
+                if foreign_page_tables(&processors, self.memory) {
+                    lost = Some(Lost("a processor of it has the host's page tables"));
+                }
+                format!("QEMU runs; its processors: {processors}")
+            }
         };
-        error.context(format!(
+        let error = error.context(format!(
             "{state}; it said:\n{}\nand the guest's kernel:\n{}",
             tail(&self.log),
             tail(&self.console)
-        ))
+        ));
+        match lost {
+            Some(lost) => error.context(lost),
+            None => error,
+        }
     }
 
     /// Where the guest's processors are, twice: one that hangs stays where it is.
@@ -303,8 +370,53 @@ impl Vm {
     }
 }
 
+/// Whether QEMU's account of a guest's registers has page tables where the guest has no memory.
+fn foreign_page_tables(registers: &str, memory: u64) -> bool {
+    registers
+        .split("CR3=")
+        .skip(1)
+        .filter_map(|rest| u64::from_str_radix(rest.split_whitespace().next()?, 16).ok())
+        .any(|cr3| cr3 >= memory)
+}
+
 impl Drop for Vm {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_tables_of_the_host() {
+        let line = |cr3: &str| format!("RIP=0\nCR0=80050033 CR2=0000 CR3={cr3} CR4=00751ef0");
+        let both = format!("{}\n{}", line("000000000822a000"), line("0000000103771000"));
+        assert!(!foreign_page_tables(&line("000000000822a000"), 256 << 20));
+        assert!(foreign_page_tables(&both, 256 << 20));
+    }
+
+    #[test]
+    fn a_lost_guest_is_tried_again() {
+        let mut told = Vec::new();
+        let mut left = 2;
+        let run = || {
+            left -= 1;
+            if left > 0 {
+                Err(anyhow::anyhow!("silent")
+                    .context(Lost("somehow"))
+                    .context("case"))
+            } else {
+                Ok(7)
+            }
+        };
+        assert_eq!(
+            with_patience(run, |text| told.push(text.to_owned())).ok(),
+            Some(7)
+        );
+        assert_eq!(told.len(), 1);
+        let failing = || -> Result<()> { Err(anyhow::anyhow!("a defect")) };
+        assert!(with_patience(failing, |_| panic!("not lost")).is_err());
     }
 }

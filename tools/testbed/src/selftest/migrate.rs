@@ -9,6 +9,7 @@ use crate::host::compscctl;
 use crate::host::dmesg;
 use crate::host::nic;
 use crate::host::qemu::Vm;
+use crate::host::qemu::with_patience;
 use crate::host::run;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
@@ -120,10 +121,15 @@ fn with_guest(
     lab: &Lab,
     driver: &str,
     shape: Shape,
-    test: impl FnOnce(&mut Session<'_>) -> Result<()>,
+    test: impl Fn(&mut Session<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut session = Session::boot(lab, driver, shape)?;
-    test(&mut session).map_err(|e| session.vm.explain(e))
+    with_patience(
+        || {
+            let mut session = Session::boot(lab, driver, shape)?;
+            test(&mut session).map_err(|e| session.vm.explain(e))
+        },
+        |text| text.lines().for_each(|line| println!("# {line}")),
+    )
 }
 
 /// The rules for traffic that hold whatever happens.
