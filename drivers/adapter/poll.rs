@@ -24,10 +24,15 @@ pub(super) const DEFAULT_USECS: u32 = 50;
 /// Transmitted packets that one poll takes back.
 const TX_BUDGET: u32 = 256;
 
-/// Interval in microseconds that suits a poll which handled this many packets: short for a few
-/// packets (latency), long for many (throughput).
-const fn adaptive_usecs(packets: u32) -> u32 {
+/// Bytes taken back by one poll from which on the function is sending in bulk.
+const BULK_BYTES: u64 = 8192;
+
+/// Interval in microseconds that suits a poll which received this many packets and took back this many
+/// sent bytes: short for a few packets (latency), long for many (throughput).
+const fn adaptive_usecs(packets: u32, sent_bytes: u64) -> u32 {
     match packets {
+        // Acknowledgements of a stream come one by one and are in no hurry.
+        _ if sent_bytes >= BULK_BYTES => 122,
         0..=4 => 14,
         5..=32 => 50,
         _ => 122,
@@ -107,6 +112,7 @@ impl<C: Chip> QueuePair<C> {
             self.napi.complete(0);
             return 0;
         };
+        let sent_before = self.tx_stats.bytes.get();
         // CAST: A budget is small.
         // SAFETY: As above.
         let tx_done = unsafe { tx.clean(&self.tx_stats, TX_BUDGET, budget as i32) };
@@ -136,7 +142,8 @@ impl<C: Chip> QueuePair<C> {
         }
         if self.napi.complete(cleaned.packets) {
             if adapter.adaptive.get() != 0 {
-                let usecs = adaptive_usecs(cleaned.packets);
+                let sent = self.tx_stats.bytes.get().wrapping_sub(sent_before);
+                let usecs = adaptive_usecs(cleaned.packets, sent);
                 if usecs != self.itr.get() {
                     self.itr.set(usecs);
                     adapter.chip.set_queue_itr(self.index, usecs);
