@@ -56,6 +56,9 @@ pub struct MigrateArgs {
     /// Migrations under traffic.
     #[arg(long, default_value_t = 3)]
     migrations: usize,
+    /// Processors of the guest that has several.
+    #[arg(long, default_value_t = 2)]
+    processors: u32,
     /// Migrations that are cancelled, and as many of a hostile guest.
     #[arg(long, default_value_t = 4)]
     cancels: u32,
@@ -547,8 +550,11 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
             })
         },
     );
-    ktap.case("migrates with four processors and a VLAN", || {
-        let shape = Shape { cpus: 4, ..plain };
+    ktap.case("migrates with several processors and a VLAN", || {
+        let shape = Shape {
+            cpus: args.processors,
+            ..plain
+        };
         with_guest(&lab, "compsc", shape, |s| over_vlan(args, &lab, s))
     });
     ktap.case(
