@@ -488,29 +488,6 @@ fn interface_down(session: &mut Session<'_>) -> Result<()> {
     session.wait_ping(Duration::from_secs(20))
 }
 
-/// A guest that suspends its devices and resumes them.
-fn suspended(session: &mut Session<'_>) -> Result<()> {
-    session.wait_ping(Duration::from_secs(20))?;
-    let restores = |session: &mut Session<'_>| -> Result<u64> {
-        let health = session.vm.agent.health()?;
-        let count = health.figures.get("restores");
-        count
-            .and_then(|n| n.parse().ok())
-            .context("the driver does not tell how often it has restored")
-    };
-    let before = restores(session)?;
-    // All devices, and no further: a machine that sleeps would have to be woken.
-    session.vm.agent.check(
-        "echo 1 >/sys/module/suspend/parameters/pm_test_delay; \
-         echo devices >/sys/power/pm_test && echo mem >/sys/power/state",
-    )?;
-    answers(session)?;
-    if restores(session)? == before {
-        bail!("the driver has not restored the function");
-    }
-    quiet(session)
-}
-
 /// A guest without a driver for the function.
 fn no_driver(session: &mut Session<'_>) -> Result<()> {
     session.migrate(1, LONG_LIMIT, &mut Silent)?;
@@ -584,9 +561,6 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     });
     ktap.case("migrates with the interface down", || {
         with_guest(&lab, "compsc", plain, interface_down)
-    });
-    ktap.case("restores after suspend", || {
-        with_guest(&lab, "compsc", plain, suspended)
     });
     ktap.case("migrates without a driver", || {
         with_guest(&lab, "none", plain, no_driver)
