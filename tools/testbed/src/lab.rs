@@ -122,8 +122,7 @@ impl Lab {
     /// If the machine lacks what is needed; the message says what.
     pub fn set_up(args: &LabArgs, vfs: usize) -> Result<Self> {
         qemu::prioritise()?;
-        // A processor state that cannot be entered is a defect of the emulator; the log shall show which.
-        nic::modprobe("kvm-amd", &["dump_invalid_vmcb=1"])
+        nic::modprobe("kvm-amd", &[])
             .or_else(|_| nic::modprobe("kvm-intel", &[]))
             .context("nested guests need KVM")?;
         nic::modprobe("vfio-pci", &[])?;

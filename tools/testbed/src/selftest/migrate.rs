@@ -104,9 +104,12 @@ impl Observer for Disturb<'_> {
         }
     }
 
-    fn progress(&mut self, _: Stage, _: &Progress) -> Verdict {
+    fn progress(&mut self, stage: Stage, _: &Progress) -> Verdict {
         match self.since {
-            Some(since) if since.elapsed() >= self.after => (self.how)(),
+            // What is committed cannot be disturbed any more.
+            Some(since) if stage < Stage::Commitment && since.elapsed() >= self.after => {
+                (self.how)()
+            }
             _ => Verdict::Continue,
         }
     }
@@ -127,6 +130,7 @@ fn with_guest(
     test: impl Fn(&mut Session<'_>) -> Result<()>,
 ) -> Result<()> {
     with_patience(
+        std::env::var_os("COMPSC_STRICT").is_some(),
         || {
             let mut session = Session::boot(lab, driver, shape)?;
             test(&mut session).map_err(|e| session.vm.explain(e))
@@ -371,7 +375,7 @@ fn cancelled(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
 
 /// The destination's QEMU dies, early and late.
 fn destination_dies(session: &mut Session<'_>) -> Result<()> {
-    for (stage, after) in [(Stage::PreCopy, 300), (Stage::StopAndCopy, 0)] {
+    for (stage, after) in [(Stage::PreCopy, 300), (Stage::PreCopy, 1500)] {
         let destination = session.destination(1 - session.place)?;
         let process = Pid::from_raw(i32::try_from(destination.pid())?);
         let mut how = || {
