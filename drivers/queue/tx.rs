@@ -542,11 +542,6 @@ impl TxRing {
         self.stack.reset();
     }
 
-    /// Slot that the tail register holds for an empty ring.
-    pub fn tail(&self) -> u32 {
-        self.ring(self.cleaned.get(), self.published.get()).tail()
-    }
-
     /// The ring's indices, for the shared region: next to use, next to clean, offset.
     pub fn indices(&self) -> (u32, u32, u32) {
         (self.published.get(), self.cleaned.get(), self.offset.get())

@@ -358,11 +358,6 @@ impl Vm {
         self.child.id()
     }
 
-    /// Whether the process still runs.
-    pub fn alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
     /// Ends the process.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
