@@ -74,7 +74,6 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     for (i, driver) in args.drivers.iter().enumerate() {
         let shared = RefCell::new(&mut show);
         let result = with_patience(
-            true,
             || run_driver(args, driver, i > 0, &mut shared.borrow_mut()),
             |text| shared.borrow_mut().keep(text),
         );

@@ -74,31 +74,26 @@ impl std::fmt::Display for Lost {
 }
 
 /// How often a guest may be lost before that counts.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 3;
 
-/// Runs what needs a guest, again if the emulated machine loses the guest. Not every loss is recognised, so
-/// another failure is forgiven once, unless `strict`. Each is told to `tell`.
+/// Runs what needs a guest, again if the emulated machine loses the guest. Each loss is told to `tell`.
 ///
 /// # Errors
 ///
 /// Those of `run`.
 pub fn with_patience<T>(
-    strict: bool,
     mut run: impl FnMut() -> Result<T>,
     mut tell: impl FnMut(&str),
 ) -> Result<T> {
-    let (mut attempt, mut forgiven) = (1, strict);
-    loop {
-        let error = match run() {
-            Err(e) if attempt < ATTEMPTS => e,
+    for attempt in 1..ATTEMPTS {
+        match run() {
+            Err(e) if e.downcast_ref::<Lost>().is_some() => {
+                tell(&format!("attempt {attempt}: {e:#}"));
+            }
             result => return result,
-        };
-        if error.downcast_ref::<Lost>().is_none() && std::mem::replace(&mut forgiven, true) {
-            return Err(error);
         }
-        tell(&format!("attempt {attempt}: {error:#}"));
-        attempt += 1;
     }
+    run()
 }
 
 /// A running QEMU process. Dropping it kills the process.
@@ -446,14 +441,11 @@ mod tests {
             }
         };
         assert_eq!(
-            with_patience(true, run, |text| told.push(text.to_owned())).ok(),
+            with_patience(run, |text| told.push(text.to_owned())).ok(),
             Some(7)
         );
         assert_eq!(told.len(), 1);
         let failing = || -> Result<()> { Err(anyhow::anyhow!("a defect")) };
-        assert!(with_patience(true, failing, |_| panic!("not lost")).is_err());
-        let mut told = 0;
-        assert!(with_patience(false, failing, |_| told += 1).is_err());
-        assert_eq!(told, 1);
+        assert!(with_patience(failing, |_| panic!("not lost")).is_err());
     }
 }

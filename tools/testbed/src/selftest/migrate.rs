@@ -130,7 +130,6 @@ fn with_guest(
     test: impl Fn(&mut Session<'_>) -> Result<()>,
 ) -> Result<()> {
     with_patience(
-        std::env::var_os("COMPSC_STRICT").is_some(),
         || {
             let mut session = Session::boot(lab, driver, shape)?;
             test(&mut session).map_err(|e| session.vm.explain(e))

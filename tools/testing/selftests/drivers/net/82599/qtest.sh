@@ -8,7 +8,7 @@ skip() {
 	printf 'KTAP version 1\n1..0 # SKIP %s\n' "$1"
 	exit 4
 }
-[ -e "$plugin" ] || skip "PLUGIN does not name the model (scripts/model-82599 builds it)"
+[ -e "$plugin" ] || skip "PLUGIN does not name the model (scripts/plugin 82599 builds it)"
 command -v qemu-system-x86_64 >/dev/null || skip "no QEMU here"
 
 work=$(mktemp -d)
