@@ -16,6 +16,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::bail;
 use clap::Args;
+use compsc_kernel_log::complaints;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -612,23 +613,8 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
     ktap.case("leaves no warning in the kernel log", || {
         let text = dmesg()?;
         let new = text.get(marks..).unwrap_or(&text);
-        let bad: Vec<&str> = new
-            .lines()
-            .filter(|line| {
-                [
-                    "WARNING",
-                    "BUG",
-                    "Oops",
-                    "Call Trace",
-                    "KASAN",
-                    "timed out",
-                    "memory leak",
-                ]
-                .iter()
-                .any(|word| line.contains(word))
-            })
-            .collect();
-        same("the list of complaints", &Vec::new(), &bad)
+        same("the list of complaints", &Vec::new(), &complaints(new))
     });
+    ktap.leaks();
     ktap.finish()
 }
