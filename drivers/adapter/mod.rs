@@ -28,6 +28,7 @@ mod ops;
 mod poll;
 mod restore;
 pub mod stats;
+pub mod sysfs;
 
 use crate::{
     bindings,
@@ -269,6 +270,18 @@ pub(crate) struct Control {
 
 // SAFETY: Plain data; `Instant` is a number.
 unsafe impl Send for Control {}
+
+impl Control {
+    /// The function's state in one word, for users.
+    fn state(&self) -> &'static str {
+        match (self.up, self.quiesced, self.detached) {
+            (_, _, true) => "detached",
+            (_, true, _) => "restoring",
+            (true, _, _) => "up",
+            _ => "down",
+        }
+    }
+}
 
 /// A network function bound to its driver.
 #[pin_data]

@@ -171,6 +171,9 @@ impl Bench {
 
     fn tear_down(&self) -> Result<()> {
         write_sysfs(&self.device.join("driver/unbind"), &self.address)?;
+        if self.device.join("compsc").exists() {
+            bail!("the attributes outlive the driver");
+        }
         run("rmmod", &["igbvf_compsc", "compsc"])?;
         run("ip", &["netns", "del", SPACE])?;
         run("ip", &["addr", "flush", "dev", &self.pf]).map(|_| ())
@@ -338,6 +341,129 @@ fn replay_order(bench: &Bench) -> Result<()> {
     same("the order of replay", &expected, &replayed)
 }
 
+/// A line of the `counters` file.
+struct Counter {
+    name: String,
+    hardware: u64,
+    shown: u64,
+}
+
+fn counters(bench: &Bench) -> Result<Vec<Counter>> {
+    let text = fs::read_to_string(bench.debugfs.join("counters"))?;
+    text.lines()
+        .map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [name, "hardware", hardware, "base", base, "shown", shown] = words[..] else {
+                bail!("odd line \"{line}\"");
+            };
+            let (hardware, shown): (u64, u64) = (hardware.parse()?, shown.parse()?);
+            if hardware.wrapping_add_signed(base.parse()?) != shown {
+                bail!("the sum is wrong: {line}");
+            }
+            Ok(Counter {
+                name: name.to_owned(),
+                hardware,
+                shown,
+            })
+        })
+        .collect()
+}
+
+/// The `counters` file agrees with `ethtool -S`, and what is shown follows the registers, whichever they are.
+fn made_up_counters(bench: &Bench) -> Result<()> {
+    let before = bench.stats()?;
+    let first = counters(bench)?;
+    let after = bench.stats()?;
+    if first.is_empty() {
+        bail!("there are no counters");
+    }
+    for counter in &first {
+        let at = |stats: &BTreeMap<String, u64>| {
+            let value = stats.get(&counter.name).copied();
+            value.ok_or_else(|| anyhow!("ethtool knows no {}", counter.name))
+        };
+        if !(at(&before)?..=at(&after)?).contains(&counter.shown) {
+            bail!("{} is not what ethtool shows", counter.name);
+        }
+    }
+    bench.ping(10)?;
+    let second = counters(bench)?;
+    write_sysfs(&bench.debugfs.join("replay"), "1")?;
+    bench.ping(10)?;
+    let third = counters(bench)?;
+    for ((one, two), three) in first.iter().zip(&second).zip(&third) {
+        let registered = two.hardware.wrapping_sub(one.hardware) & u64::from(u32::MAX);
+        same(&two.name, &registered, &(two.shown - one.shown))?;
+        let least = if one.name == "rx_packets" { 10 } else { 0 };
+        for (old, new) in [(one, two), (two, three)] {
+            if new.shown < old.shown + least {
+                bail!("{} was {} and is {}", new.name, old.shown, new.shown);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The function's attributes in sysfs.
+fn attributes(bench: &Bench) -> Result<()> {
+    let folder = bench.device.join("compsc");
+    let mut values = BTreeMap::new();
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        let text = fs::read_to_string(entry.path())?;
+        let value = text.strip_suffix('\n').unwrap_or("\n");
+        values.insert(
+            entry.file_name().to_string_lossy().into_owned(),
+            value.to_owned(),
+        );
+    }
+    let names: Vec<&str> = values.keys().map(String::as_str).collect();
+    let known = vec!["last_restore_us", "migratable", "restores", "state"];
+    same("the attributes", &known, &names)?;
+    same("the state", &"up", &values["state"].as_str())?;
+    // This machine is no guest.
+    same("migratable", &"0", &values["migratable"].as_str())?;
+    let number = |name: &str| -> Result<u64> {
+        let text = fs::read_to_string(folder.join(name))?;
+        text.trim()
+            .parse()
+            .with_context(|| format!("{name} is {text}"))
+    };
+    same(
+        "restores",
+        &bench.stat("compsc_restores")?,
+        &number("restores")?,
+    )?;
+    let restores = number("restores")?;
+    write_sysfs(&bench.debugfs.join("replay"), "1")?;
+    same("restores", &(restores + 1), &number("restores")?)?;
+    if number("last_restore_us")? == 0 {
+        bail!("the restore took no time");
+    }
+    bench.inside("ip", &["link", "set", &bench.interface, "down"])?;
+    let state = fs::read_to_string(folder.join("state"))?;
+    bench.up()?;
+    same("the state", &"down\n", &state.as_str())?;
+
+    // Whoever may not read debugfs is shown these.
+    let status = compscctl(&[
+        "--debugfs",
+        "/nonexistent",
+        "status",
+        "--json",
+        &bench.address,
+    ])?;
+    let function = &status["functions"][0];
+    same("the shown state", &Some("up"), &function["state"].as_str())?;
+    let shown = function["figures"]["restores"].as_u64();
+    same("the shown restores", &Some(restores + 1), &shown)?;
+    same(
+        "the driver",
+        &Some("igbvf_compsc"),
+        &function["driver"].as_str(),
+    )
+}
+
 /// `compscctl` shows the function as it is, and decodes its log as the driver does.
 fn shown_by_tool(bench: &Bench) -> Result<()> {
     let status = compscctl(&["status", "--json", &bench.address])?;
@@ -480,6 +606,10 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
     });
     ktap.case("is shown by compscctl, and its log decoded", || {
         shown_by_tool(b)
+    });
+    ktap.case("shows its state in sysfs", || attributes(b));
+    ktap.case("shows how counters are made up (debugfs)", || {
+        made_up_counters(b)
     });
     ktap.case("restores by the debugfs trigger under traffic", || {
         restored(b, args.restores, || {
