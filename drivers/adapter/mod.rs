@@ -516,6 +516,8 @@ impl<C: Chip> Adapter<C> {
             };
             handlers.push(handler, GFP_KERNEL)?;
             pair.napi.set_irq(irq);
+            // SAFETY: `start` registers the network device after this.
+            unsafe { pair.napi.set_queues(pair.index as u32) };
         }
         let irq = self.vectors.irq(C::VECTORS - 1)?;
         let name = CString::try_from_fmt(fmt!("{}-other", self.function.name()))?;

@@ -6,6 +6,9 @@
 use super::Ktap;
 use crate::host::compscctl;
 use crate::host::dmesg;
+use crate::host::in_namespace;
+use crate::host::netdev_genl;
+use crate::host::netdev_genl::Object;
 use crate::host::nic::Adapter;
 use crate::host::nic::insmod;
 use crate::host::nic::wait_for;
@@ -341,6 +344,89 @@ fn replay_order(bench: &Bench) -> Result<()> {
     same("the order of replay", &expected, &replayed)
 }
 
+/// All objects of the function's interface that a command of the kernel's netdev family dumps.
+fn dump(bench: &Bench, command: u8, ifindex: u16, more: &[(u16, u32)]) -> Result<Vec<Object>> {
+    let path = format!("/sys/class/net/{}/ifindex", bench.interface);
+    let number = bench.inside("cat", &[&path])?.trim().parse()?;
+    let mut request = vec![(ifindex, number)];
+    request.extend_from_slice(more);
+    in_namespace(SPACE, || netdev_genl::dump(command, &request))
+}
+
+/// Each queue has its NAPI instance, which has the interrupt that is named after the queue.
+fn queues_are_linked(bench: &Bench) -> Result<()> {
+    use netdev_genl::command;
+    use netdev_genl::napi;
+    use netdev_genl::queue;
+    let queues = dump(bench, command::QUEUE_GET, queue::IFINDEX, &[])?;
+    let mut kinds: Vec<_> = queues
+        .iter()
+        .map(|q| (q.get(&queue::TYPE), q.get(&queue::ID)))
+        .collect();
+    kinds.sort_unstable();
+    let expected = vec![(Some(&0), Some(&0)), (Some(&1), Some(&0))];
+    same("type and number of the queues", &expected, &kinds)?;
+    let instances = dump(bench, command::NAPI_GET, napi::IFINDEX, &[])?;
+    let interrupts = fs::read_to_string("/proc/interrupts")?;
+    for q in &queues {
+        let id = q.get(&queue::NAPI_ID).context("a queue without NAPI")?;
+        let instance = instances
+            .iter()
+            .find(|instance| instance.get(&napi::ID) == Some(id))
+            .with_context(|| format!("NAPI instance {id} is not known"))?;
+        let irq = instance.get(&napi::IRQ).context("NAPI without interrupt")?;
+        let line = interrupts
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{irq}:")))
+            .with_context(|| format!("there is no interrupt {irq}"))?;
+        let name = format!("{}-TxRx-{}", bench.address, q[&queue::ID]);
+        if !line.ends_with(&name) {
+            bail!("the interrupt of a queue is not {name} but {line}");
+        }
+    }
+    Ok(())
+}
+
+/// The queues' statistics make up those of the interface.
+fn queue_statistics(bench: &Bench) -> Result<()> {
+    use netdev_genl::command::QSTATS_GET;
+    use netdev_genl::qstats;
+    let interface = || -> Result<Vec<u64>> {
+        let number = |(name, _): &(&str, u16)| -> Result<u64> {
+            let path = format!("/sys/class/net/{}/statistics/{name}", bench.interface);
+            Ok(bench.inside("cat", &[&path])?.trim().parse()?)
+        };
+        qstats::COUNTERS.iter().map(number).collect()
+    };
+    let before = interface()?;
+    let scope = [(qstats::SCOPE, qstats::SCOPE_QUEUE)];
+    let queues = dump(bench, QSTATS_GET, qstats::IFINDEX, &scope)?;
+    let whole = dump(bench, QSTATS_GET, qstats::IFINDEX, &[])?;
+    let after = interface()?;
+    if queues.len() != 2 || whole.len() != 1 {
+        bail!("{} queues of {} devices", queues.len(), whole.len());
+    }
+    for (i, (name, attribute)) in qstats::COUNTERS.iter().enumerate() {
+        let sum = |objects: &[Object]| objects.iter().filter_map(|o| o.get(attribute)).sum::<u64>();
+        for value in [sum(&queues), sum(&whole)] {
+            if value == 0 || !(before[i]..=after[i]).contains(&value) {
+                let (before, after) = (before[i], after[i]);
+                bail!("{name} is {value} by its queues, {before} to {after} by the interface");
+            }
+        }
+        // A queue has what belongs to its direction.
+        for q in &queues {
+            let receives = q.get(&qstats::QUEUE_TYPE) == Some(&0);
+            same(
+                name,
+                &q.contains_key(attribute),
+                &(receives == name.starts_with("rx")),
+            )?;
+        }
+    }
+    Ok(())
+}
+
 /// A line of the `counters` file.
 struct Counter {
     name: String,
@@ -547,6 +633,25 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
             bail!("{text}");
         }
         Ok(())
+    });
+    ktap.case("shows its channels (ethtool -l)", || {
+        let text = b.ethtool(&["-l"])?;
+        // The same before and after "Current hardware settings".
+        for (name, count) in [("Combined", 1), ("Other", 1)] {
+            let line = format!("{name}:\t{count}");
+            let lines = text
+                .lines()
+                .map(|l| l.split_whitespace().collect::<Vec<_>>());
+            let found = lines.filter(|words| words.join("\t") == line).count();
+            same(&line, &2, &found).context(text.clone())?;
+        }
+        Ok(())
+    });
+    ktap.case("links queues, NAPI and interrupts (netdev-genl)", || {
+        queues_are_linked(b)
+    });
+    ktap.case("has statistics per queue (netdev-genl)", || {
+        queue_statistics(b)
     });
     ktap.case("dumps registers without changing them (ethtool -d)", || {
         b.ethtool(&["-d"])?;
