@@ -207,14 +207,16 @@ fn middle(mut values: Vec<f64>) -> (f64, f64) {
 impl Row {
     /// From the figures of each round.
     fn new(case: Case, rounds: &[BTreeMap<(Case, Driver), f64>]) -> Self {
-        let over = |figure: &dyn Fn(&dyn Fn(Driver) -> f64) -> f64| {
-            let value = |round: &BTreeMap<_, _>| figure(&|driver| round[&(case, driver)]);
-            middle(rounds.iter().map(value).collect())
+        let over = |figure: fn([f64; 3]) -> f64| {
+            let values = rounds
+                .iter()
+                .map(|round| figure(Driver::ALL.map(|driver| round[&(case, driver)])));
+            middle(values.collect())
         };
-        let ours = over(&|of| of(Driver::Ours));
-        let upstream = over(&|of| of(Driver::Upstream));
-        let ratio = over(&|of| of(Driver::Ours) / of(Driver::Upstream));
-        let share = over(&|of| 1.0 - of(Driver::WithoutRecorder) / of(Driver::Ours));
+        let ours = over(|[ours, _, _]| ours);
+        let upstream = over(|[_, _, upstream]| upstream);
+        let ratio = over(|[ours, _, upstream]| ours / upstream);
+        let share = over(|[ours, without, _]| 1.0 - without / ours);
         Self {
             name: case.name(),
             unit: case.unit(),
