@@ -12,6 +12,7 @@
 //! | [`net`] | packets, NAPI, network devices |
 //! | [`pci`], [`mmio`], [`irq`], [`work`] | PCI functions, registers, vectors, deferred work |
 //! | [`sync`] | words shared between CPUs |
+//! | [`sysfs`] | attributes of devices |
 //! | [`trace`] | tracepoints |
 //!
 //! All unsafe code of the guest side is in this crate; the drivers on top hold none.
@@ -28,6 +29,7 @@ pub mod pci;
 pub mod queue;
 pub mod region;
 pub mod sync;
+pub mod sysfs;
 pub mod trace;
 pub mod work;
 

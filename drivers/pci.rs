@@ -5,7 +5,10 @@
 //! `kernel::pci::Driver` of 7.3 has probe and remove only. A NIC driver needs the error handlers and
 //! shutdown as well, so this is an adapter of its own over the same C structures.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sysfs, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -167,6 +170,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Functions that the driver takes.
     const ID_TABLE: &'static dyn IdTable<DeviceId, ()>;
 
+    /// Attributes of bound functions.
+    const ATTRIBUTES: &'static sysfs::Groups<Self>;
+
     /// Takes a function.
     fn probe(function: Function) -> Result<Pin<KBox<Self>>>;
 
@@ -240,6 +246,7 @@ impl<T: Driver> Registration<T> {
                 (*raw).shutdown = Some(Self::shutdown);
                 (*raw).err_handler = handlers;
                 (*raw).driver.pm = pm;
+                (*raw).dev_groups = T::ATTRIBUTES.as_raw();
                 to_result(bindings::__pci_register_driver(
                     raw,
                     module.as_ptr(),
@@ -348,6 +355,14 @@ impl<T: Driver> Registration<T> {
     unsafe fn pdev(dev: *mut bindings::device) -> *mut bindings::pci_dev {
         // SAFETY: By this function's requirement.
         unsafe { kernel::container_of!(dev, bindings::pci_dev, dev) }
+    }
+}
+
+// SAFETY: A bound function's driver data is dropped by `remove`, before which the PCI core's users are gone.
+unsafe impl<T: Driver> sysfs::Owner for T {
+    unsafe fn of<'a>(dev: *mut bindings::device) -> &'a Self {
+        // SAFETY: The caller's device is that of a function which is bound to this driver.
+        unsafe { Registration::<T>::data(Registration::<T>::pdev(dev)) }.get_ref()
     }
 }
 

@@ -3,8 +3,15 @@
 //! Intel 82576 virtual function driver.
 
 use compsc::{
-    adapter::Adapter,
-    pci, //
+    adapter::{
+        sysfs::Holder,
+        Adapter, //
+    },
+    pci,
+    sysfs::{
+        Groups,
+        HasGroup, //
+    }, //
 };
 use kernel::{
     device_id::IdTable,
@@ -32,8 +39,17 @@ kernel::pci_device_table!(
     [DeviceId::from_id(Vendor::INTEL, 0x10ca)]
 );
 
+impl Holder for Igbvf {
+    type Chip = Vf;
+
+    fn adapter(&self) -> &Adapter<Vf> {
+        &self.adapter
+    }
+}
+
 impl pci::Driver for Igbvf {
     const ID_TABLE: &'static dyn IdTable<DeviceId, ()> = &PCI_TABLE;
+    const ATTRIBUTES: &'static Groups<Self> = Self::GROUPS;
 
     fn probe(function: pci::Function) -> Result<Pin<KBox<Self>>> {
         Ok(KBox::pin(

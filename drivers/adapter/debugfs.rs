@@ -101,6 +101,8 @@ pub(super) struct Files<C: Chip> {
     #[pin]
     log: File<Handle<C>>,
     #[pin]
+    counters: File<Handle<C>>,
+    #[pin]
     replay: File<Handle<C>>,
     #[pin]
     region: File<Bytes>,
@@ -120,6 +122,7 @@ impl<C: Chip> Files<C> {
             try_pin_init!(Self {
                 status <- parent.read_callback_file(c"status", Handle(adapter), &Self::status),
                 log <- parent.read_callback_file(c"log", Handle(adapter), &Self::log),
+                counters <- parent.read_callback_file(c"counters", Handle(adapter), &Self::counters),
                 replay <- parent.write_callback_file(c"replay", Handle(adapter), &Self::replay),
                 region <- parent.read_binary_file(c"region", Bytes(adapter.region.clone())),
                 folder,
@@ -133,17 +136,11 @@ impl<C: Chip> Files<C> {
         let adapter = handle.get();
         let control = adapter.control.lock();
         let word = adapter.gate.word().load();
-        let state = match (control.up, control.quiesced, control.detached) {
-            (_, _, true) => "detached",
-            (_, true, _) => "restoring",
-            (true, _, _) => "up",
-            _ => "down",
-        };
         let (restores, last_ns) = adapter.region.restores();
         let [reset, mailbox, replay, rings] = adapter.region.restore_parts_ns();
         writeln!(f, "driver {}", fmt_str(C::NAME))?;
         writeln!(f, "interface {}", fmt_str(adapter.netdev_name()))?;
-        writeln!(f, "state {state}")?;
+        writeln!(f, "state {}", control.state())?;
         writeln!(f, "migratable {}", u8::from(adapter.offer.is_some()))?;
         writeln!(f, "region_address {:#x}", adapter.region.dma_address())?;
         writeln!(f, "region_length {}", adapter.region.length())?;
@@ -181,6 +178,24 @@ impl<C: Chip> Files<C> {
                     writeln!(f, "{:10} {line}", phase.name())?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// One self-emulated counter per line: what the register holds, what is added to it, and the sum.
+    fn counters(handle: &Handle<C>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let adapter = handle.get();
+        let mut control = adapter.control.lock();
+        adapter.update_counters(&mut control);
+        for (desc, value) in C::COUNTERS.iter().zip(control.counters.emulated()) {
+            let (hardware, shown) = (value.last(), value.value());
+            writeln!(
+                f,
+                "{} hardware {hardware} base {} shown {shown}",
+                fmt_str(desc.name),
+                // CAST: The register may have counted for somebody else before: then the base is negative.
+                shown.wrapping_sub(hardware) as i64
+            )?;
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ mod ops;
 mod poll;
 mod restore;
 pub mod stats;
+pub mod sysfs;
 
 use crate::{
     bindings,
@@ -270,6 +271,18 @@ pub(crate) struct Control {
 // SAFETY: Plain data; `Instant` is a number.
 unsafe impl Send for Control {}
 
+impl Control {
+    /// The function's state in one word, for users.
+    fn state(&self) -> &'static str {
+        match (self.up, self.quiesced, self.detached) {
+            (_, _, true) => "detached",
+            (_, true, _) => "restoring",
+            (true, _, _) => "up",
+            _ => "down",
+        }
+    }
+}
+
 /// A network function bound to its driver.
 #[pin_data]
 pub struct Adapter<C: Chip> {
@@ -503,6 +516,8 @@ impl<C: Chip> Adapter<C> {
             };
             handlers.push(handler, GFP_KERNEL)?;
             pair.napi.set_irq(irq);
+            // SAFETY: `start` registers the network device after this.
+            unsafe { pair.napi.set_queues(pair.index as u32) };
         }
         let irq = self.vectors.irq(C::VECTORS - 1)?;
         let name = CString::try_from_fmt(fmt!("{}-other", self.function.name()))?;

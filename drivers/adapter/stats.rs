@@ -89,6 +89,11 @@ impl Counters {
         }
     }
 
+    /// The counters in the order of [`Chip::COUNTERS`].
+    pub(crate) fn emulated(&self) -> &[SelfEmulated] {
+        &self.values
+    }
+
     /// Values in the order of [`Chip::COUNTERS`].
     pub(crate) fn values(&self) -> impl Iterator<Item = u64> + '_ {
         self.values.iter().map(SelfEmulated::value)

@@ -75,6 +75,23 @@ impl Napi {
         unsafe { bindings::compsc_netif_napi_set_irq(self.as_raw(), irq as i32) }
     }
 
+    /// Names the queue pair that the instance polls, for users (netdev-genl, busy polling).
+    ///
+    /// # Safety
+    ///
+    /// The instance is registered, its network device is not yet, and has that queue pair.
+    pub unsafe fn set_queues(&self, index: u32) {
+        for direction in [
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+        ] {
+            // SAFETY: By this function's requirement.
+            unsafe {
+                bindings::netif_queue_set_napi(self.netdev(), index, direction, self.as_raw())
+            };
+        }
+    }
+
     /// Allows polling. Sleeps.
     pub fn enable(&self) {
         // SAFETY: The instance is registered and disabled.

@@ -28,7 +28,10 @@ use crate::{
     },
     vfio_core::VfioCore,
 };
-use compsc::bindings;
+use compsc::{
+    bindings,
+    sysfs, //
+};
 use compsc_core::capability::{
     Announcement,
     Event, //
@@ -339,6 +342,18 @@ impl Device {
         }
         ret
     }
+}
+
+// SAFETY: The device lives from `probe` to `remove`.
+unsafe impl sysfs::Owner for Device {
+    unsafe fn of<'a>(dev: *mut bindings::device) -> &'a Self {
+        // SAFETY: `probe` has set it; the device is bound, and probed with success.
+        unsafe { Self::from_vdev(bindings::dev_get_drvdata(dev).cast()) }
+    }
+}
+
+impl sysfs::HasGroup for Device {
+    const GROUP: &'static sysfs::Group<Self> = &sysfs::Group::new(c"compsc", crate::figures::FILES);
 }
 
 /// Offset in configuration space of a position in the device file, if it is there.

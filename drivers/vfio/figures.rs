@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver reports in debugfs: `/sys/kernel/debug/compsc_vfio_pci/<device>/status`.
-//!
-//! One `name value` pair per line; see Documentation/ABI/testing/debugfs-driver-compsc-vfio-pci.
+//! What the driver reports: in debugfs as `/sys/kernel/debug/compsc_vfio_pci/<device>/status`, one `name value` pair
+//! per line (Documentation/ABI/testing/debugfs-driver-compsc-vfio-pci), and what an administrator may look at as
+//! attributes of the device (Documentation/ABI/testing/sysfs-bus-pci-devices-compsc).
 
+use crate::device;
+use compsc::sysfs::{
+    Attribute,
+    Listed, //
+};
 use compsc_core::{capability::Announcement, gate};
 use kernel::{
     debugfs::{
@@ -130,29 +135,61 @@ impl Figures {
             .set(region.map_or(0, |r| r.length().into()));
     }
 
+    /// Name of the migration state.
+    fn state(&self) -> &'static str {
+        let name = usize::try_from(self.state.get())
+            .ok()
+            .and_then(|s| STATES.get(s));
+        name.unwrap_or(&"unknown")
+    }
+
     /// Notes the gate word last seen or written.
     pub(crate) fn set_gate(&self, word: u32) {
         self.gate_word.set(word.into());
     }
 }
 
+/// Migration states by VFIO's numbers.
+const STATES: [&str; 8] = [
+    "error",
+    "stop",
+    "running",
+    "stop_copy",
+    "resuming",
+    "running_p2p",
+    "pre_copy",
+    "pre_copy_p2p",
+];
+
+/// An attribute that shows what `value` makes of the figures.
+macro_rules! attribute {
+    ($name:literal, |$figures:ident| $value:expr) => {{
+        const FILE: &Attribute<device::Device> = &Attribute::new($name, |device, page| {
+            let $figures = &*device.function().figures;
+            page.show($value)
+        });
+        FILE.listed()
+    }};
+}
+
+/// The attributes of a device.
+pub(crate) const FILES: &[Listed<device::Device>] = &[
+    attribute!(c"state", |f| f.state()),
+    attribute!(c"guest_driver", |f| u8::from(f.region_length.get() != 0)),
+    attribute!(c"stops", |f| f.stops.get()),
+    attribute!(c"restarts", |f| f.kicks.get()),
+    attribute!(c"last_stop_us", |f| {
+        (f.drain_ns.get() + f.bus_ns.get() + f.freeze_ns.get()) / 1000
+    }),
+    attribute!(c"last_restart_us", |f| f.kick_ns.get() / 1000),
+    Listed::END,
+];
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const STATES: [&str; 8] = [
-            "error",
-            "stop",
-            "running",
-            "stop_copy",
-            "resuming",
-            "running_p2p",
-            "pre_copy",
-            "pre_copy_p2p",
-        ];
-        let state = self.state.get();
-        let name = usize::try_from(state).ok().and_then(|s| STATES.get(s));
         // CAST: stored from 32 bits.
         let word = self.gate_word.get() as u32;
-        writeln!(f, "state {}", name.unwrap_or(&"unknown"))?;
+        writeln!(f, "state {}", self.state())?;
         writeln!(f, "region_address {:#x}", self.region_address.get())?;
         writeln!(f, "region_length {}", self.region_length.get())?;
         writeln!(f, "gate_version {}", gate::version(word))?;

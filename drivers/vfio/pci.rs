@@ -7,7 +7,10 @@
 //! registration.
 
 use crate::device;
-use compsc::bindings;
+use compsc::{
+    bindings,
+    sysfs::HasGroup, //
+};
 use core::marker::PhantomPinned;
 use kernel::{
     device_id::{IdTable, RawDeviceId},
@@ -92,6 +95,7 @@ impl Registration {
                     probe: Some(probe),
                     remove: Some(remove),
                     err_handler: &raw const ERROR_HANDLERS,
+                    dev_groups: device::Device::GROUPS.as_raw(),
                     driver_managed_dma: true,
                     ..Default::default()
                 };

@@ -38,6 +38,17 @@ pub(crate) enum Error {
     NoLog { address: String },
 }
 
+impl Error {
+    /// Whether debugfs is out of reach, whatever the drivers have there.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::NotMounted { .. } => true,
+            Self::Read { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            _ => false,
+        }
+    }
+}
+
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

@@ -11,6 +11,7 @@ mod output;
 mod region;
 mod report;
 mod status;
+mod sysfs;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -37,6 +38,16 @@ struct Cli {
         hide = true
     )]
     debugfs: PathBuf,
+    /// Where sysfs is mounted.
+    #[arg(
+        long,
+        env = "COMPSC_SYSFS",
+        default_value = "/sys",
+        value_name = "DIR",
+        global = true,
+        hide = true
+    )]
+    sysfs: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,7 +83,7 @@ fn man(folder: &PathBuf) -> Result<()> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
-        Command::Status(args) => status::run(args, &cli.debugfs),
+        Command::Status(args) => status::run(args, &cli.debugfs, &cli.sysfs),
         Command::Log(args) => log::run(args, &cli.debugfs),
         Command::Migrate(args) => migrate::run(args),
         Command::Report(args) => report::run(args),

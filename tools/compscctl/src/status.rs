@@ -10,6 +10,7 @@ use crate::log::Log;
 use crate::output::Format;
 use crate::output::print;
 use crate::output::print_json;
+use crate::sysfs;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::anyhow;
@@ -43,7 +44,10 @@ struct State {
     migratable: Option<bool>,
     /// Guest: the region that the driver has. Host: the one that is announced.
     region: Option<Region>,
-    gate: Gate,
+    /// Host: whether the guest's driver has announced its region.
+    guest_driver: Option<bool>,
+    /// Unknown where debugfs cannot be read.
+    gate: Option<Gate>,
     /// Everything else that the driver counts.
     figures: BTreeMap<String, u64>,
     /// Guest: state of the device as the last op set left it.
@@ -107,7 +111,8 @@ impl State {
             state,
             migratable,
             region: (length != 0).then_some(Region { address, length }),
-            gate,
+            guest_driver: (side == Side::Host).then_some(length != 0),
+            gate: Some(gate),
             // A later driver may add a line that is no number.
             figures: lines
                 .into_iter()
@@ -116,6 +121,39 @@ impl State {
             device_state: None,
             problem: None,
         })
+    }
+
+    /// What sysfs tells of a function.
+    fn from_attributes(function: sysfs::Function) -> Self {
+        let mut attributes = function.attributes;
+        let state = attributes.remove("state").unwrap_or_default();
+        let mut flag = |name: &str| attributes.remove(name).map(|value| value == "1");
+        let (migratable, guest_driver) = (flag("migratable"), flag("guest_driver"));
+        // By the names and units that they have in debugfs.
+        let figures = attributes.into_iter().filter_map(|(name, value)| {
+            let value: u64 = value.parse().ok()?;
+            Some(match name.strip_suffix("_us") {
+                Some(name) => (
+                    format!("{}_ns", name.replace("restart", "kick")),
+                    value * 1000,
+                ),
+                None => (name.replace("restarts", "kicks"), value),
+            })
+        });
+        Self {
+            function: function.address,
+            side: function.side,
+            driver: function.driver,
+            interface: function.interface,
+            state,
+            migratable,
+            region: None,
+            guest_driver,
+            gate: None,
+            figures: figures.collect(),
+            device_state: None,
+            problem: None,
+        }
     }
 
     /// Adds what only the region tells.
@@ -143,10 +181,11 @@ impl State {
     /// Everything, one line per value.
     fn all(&self) -> Vec<Vec<String>> {
         let yes_no = |value: bool| if value { "yes" } else { "no" }.to_owned();
-        let region = self.region.as_ref().map_or_else(
-            || "none".to_owned(),
-            |r| format!("{} bytes at {}", r.length, r.address),
-        );
+        let gate = self.gate.as_ref();
+        let region = match &self.region {
+            Some(r) => Some(format!("{} bytes at {}", r.length, r.address)),
+            None => gate.is_some().then(|| "none".to_owned()),
+        };
         let known = [
             ("function", Some(self.function.clone())),
             ("side", Some(self.side.to_string())),
@@ -155,11 +194,12 @@ impl State {
             ("state", Some(self.state.clone())),
             ("device state", self.device_state.clone()),
             ("migratable", self.migratable.map(yes_no)),
-            ("region", Some(region)),
+            ("region", region),
             ("problem", self.problem.clone()),
-            ("gate version", Some(self.gate.version.to_string())),
-            ("gate locked", Some(yes_no(self.gate.locked))),
-            ("dummy writes", Some(yes_no(self.gate.dummy_writes))),
+            ("guest's driver", self.guest_driver.map(yes_no)),
+            ("gate version", gate.map(|g| g.version.to_string())),
+            ("gate locked", gate.map(|g| yes_no(g.locked))),
+            ("dummy writes", gate.map(|g| yes_no(g.dummy_writes))),
         ];
         let known = known
             .into_iter()
@@ -198,7 +238,11 @@ impl State {
         vec![
             self.function.clone(),
             self.state.clone(),
-            if self.region.is_some() { "yes" } else { "no" }.to_owned(),
+            match self.guest_driver {
+                Some(true) => "yes",
+                _ => "no",
+            }
+            .to_owned(),
             self.gate(),
             self.figure("stops"),
             self.figure("kicks"),
@@ -216,11 +260,14 @@ impl State {
 
     /// Version and flags of the gate in short.
     fn gate(&self) -> String {
+        let Some(gate) = &self.gate else {
+            return "-".to_owned();
+        };
         format!(
             "{}{}{}",
-            self.gate.version,
-            if self.gate.locked { " locked" } else { "" },
-            if self.gate.dummy_writes { " dummy" } else { "" }
+            gate.version,
+            if gate.locked { " locked" } else { "" },
+            if gate.dummy_writes { " dummy" } else { "" }
         )
     }
 }
@@ -294,20 +341,40 @@ struct Document {
     functions: Vec<State>,
 }
 
+/// What debugfs tells.
+fn from_debugfs(name: Option<&str>, root: &Path) -> Result<Vec<State>> {
+    let functions = match name {
+        Some(name) => vec![debugfs::function(root, name)?],
+        None => debugfs::functions(root)?,
+    };
+    functions.iter().map(State::read).collect()
+}
+
+/// What debugfs tells; or sysfs, which says less, where debugfs cannot be read.
+fn states(name: Option<&str>, debugfs: &Path, sysfs: &Path) -> Result<Vec<State>> {
+    let error = match from_debugfs(name, debugfs) {
+        Err(e) if e.downcast_ref().is_some_and(debugfs::Error::is_unreadable) => e,
+        result => return result,
+    };
+    let states: Vec<State> = sysfs::functions(sysfs)
+        .into_iter()
+        .filter(|function| name.is_none_or(|name| function.is_called(name)))
+        .map(State::from_attributes)
+        .collect();
+    if states.is_empty() {
+        return Err(error);
+    }
+    eprintln!("note: this is what sysfs shows; {error:#}");
+    Ok(states)
+}
+
 /// Runs the command.
 ///
 /// # Errors
 ///
-/// If debugfs cannot be read, no driver is loaded, or the function is not known.
-pub(crate) fn run(args: &StatusArgs, root: &Path) -> Result<()> {
-    let functions = match &args.function {
-        Some(name) => vec![debugfs::function(root, name)?],
-        None => debugfs::functions(root)?,
-    };
-    let states = functions
-        .iter()
-        .map(State::read)
-        .collect::<Result<Vec<_>>>()?;
+/// If neither debugfs nor sysfs tells of a function, no driver is loaded, or the function is not known.
+pub(crate) fn run(args: &StatusArgs, debugfs: &Path, sysfs: &Path) -> Result<()> {
+    let states = states(args.function.as_deref(), debugfs, sysfs)?;
     if args.format.json {
         return print_json(&Document {
             schema: 1,
@@ -339,7 +406,8 @@ mod tests {
         let state = State::parse("f".to_owned(), Side::Host, parse_figures(HOST_STATUS)).unwrap();
         assert_eq!(state.driver, "compsc_vfio_pci");
         assert!(state.region.is_none() && state.migratable.is_none());
-        assert!(state.gate.dummy_writes && !state.gate.locked);
+        let gate = state.gate.as_ref().unwrap();
+        assert!(gate.dummy_writes && !gate.locked && state.guest_driver == Some(false));
         assert_eq!(state.figures["stops"], 2);
         assert_eq!(state.time("last_kick_ns"), "1");
         assert_eq!(state.figure("kicks"), "-");

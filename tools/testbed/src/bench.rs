@@ -8,9 +8,16 @@
 //! processor was not idle, so the figures hold both ends of the connection, and a difference between two
 //! drivers is a difference between the drivers.
 //!
+//! A stream's cost depends on how its packets happen to fall together: one that is acknowledged later leaves the next
+//! interrupt more to do. So buffers are of fixed size, nothing is learnt from earlier connections, and all cases are
+//! measured in several rounds, each with all drivers in another order. Figures are medians; the spread is half the
+//! distance of the quartiles. The recorder's share compares neighbours: it is the median over the rounds.
+//!
 //! For the 64-byte cases the cost of the other end is measured too and taken off: a transmitted frame goes to
 //! an address that nobody has, and received frames are compared with frames sent to that address.
 
+use crate::host::enter_namespace;
+use crate::host::in_namespace;
 use crate::host::nic::Adapter;
 use crate::host::nic::insmod;
 use crate::host::nic::modprobe;
@@ -22,15 +29,16 @@ use anyhow::anyhow;
 use anyhow::bail;
 use clap::Args;
 use compsc_report::tables;
-use nix::sched::CloneFlags;
-use nix::sched::setns;
 use serde::Serialize;
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket;
+use socket2::Type;
 use std::collections::BTreeMap;
 use std::fs;
-use std::fs::File;
 use std::io::Read;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -60,14 +68,17 @@ pub struct BenchArgs {
     /// File for the figures (JSON).
     #[arg(long)]
     json: PathBuf,
-    /// Frames per 64-byte case.
-    #[arg(long, default_value_t = 60_000)]
+    /// Rounds.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Frames per 64-byte case and round.
+    #[arg(long, default_value_t = 40_000)]
     frames: u64,
-    /// Bytes per stream case.
-    #[arg(long, default_value_t = 60_000_000)]
+    /// Bytes per stream case and round.
+    #[arg(long, default_value_t = 40_000_000)]
     bytes: u64,
-    /// Exchanges of the request/response case.
-    #[arg(long, default_value_t = 4_000)]
+    /// Exchanges of the request/response case and round.
+    #[arg(long, default_value_t = 2_000)]
     exchanges: u64,
 }
 
@@ -88,6 +99,12 @@ impl Driver {
             Self::WithoutRecorder => "igbvf_compsc without recorder",
             Self::Upstream => "igbvf",
         }
+    }
+
+    /// The function that it drives. The emulated device never forgets a vector assignment: on a function that
+    /// upstream's driver has had, queue interrupts would come to our driver twice, on two vectors.
+    fn function(self) -> usize {
+        usize::from(self == Self::Upstream)
     }
 
     fn load(self, args: &BenchArgs) -> Result<&'static str> {
@@ -151,7 +168,7 @@ impl Case {
     }
 }
 
-/// One case, as the report holds it: guest instructions per unit.
+/// One case, as the report holds it: guest instructions per unit, medians over the rounds.
 #[derive(Debug, Serialize)]
 struct Row {
     name: &'static str,
@@ -161,6 +178,60 @@ struct Row {
     ratio: f64,
     /// What recording adds, as a part of `ours`.
     recorder_share: f64,
+    spread: Spread,
+}
+
+/// Half the distance between the quartiles of a row's figures.
+#[derive(Debug, Serialize)]
+struct Spread {
+    ours: f64,
+    upstream: f64,
+    ratio: f64,
+    recorder_share: f64,
+}
+
+/// The median and half the distance between the quartiles.
+fn middle(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |part: f64| {
+        let place = part * (values.len() - 1) as f64;
+        let (low, high) = (
+            values[place.floor() as usize],
+            values[place.ceil() as usize],
+        );
+        low + (high - low) * place.fract()
+    };
+    (at(0.5), (at(0.75) - at(0.25)) / 2.0)
+}
+
+impl Row {
+    /// From the figures of each round.
+    fn new(case: Case, rounds: &[BTreeMap<(Case, Driver), f64>]) -> Self {
+        let over = |figure: fn([f64; 3]) -> f64| {
+            let values = rounds
+                .iter()
+                .map(|round| figure(Driver::ALL.map(|driver| round[&(case, driver)])));
+            middle(values.collect())
+        };
+        let ours = over(|[ours, _, _]| ours);
+        let upstream = over(|[_, _, upstream]| upstream);
+        let ratio = over(|[ours, _, upstream]| ours / upstream);
+        let share = over(|[ours, without, _]| 1.0 - without / ours);
+        Self {
+            name: case.name(),
+            unit: case.unit(),
+            ours: ours.0,
+            upstream: upstream.0,
+            ratio: ratio.0,
+            recorder_share: share.0,
+            spread: Spread {
+                ours: ours.1,
+                upstream: upstream.1,
+                ratio: ratio.1,
+                recorder_share: share.1,
+            },
+        }
+    }
 }
 
 /// Runs the benchmark and writes the report.
@@ -172,7 +243,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     if thread::available_parallelism()?.get() != 1 {
         bail!("this measures instructions of one processor: start it by `make bench`");
     }
-    let adapter = Adapter::set_up(0, 1)?;
+    let adapter = Adapter::set_up(0, 2)?;
     run("ip", &["netns", "add", PEER])?;
     run("ip", &["link", "set", &adapter.interface, "netns", PEER])?;
     peer(|| {
@@ -187,36 +258,39 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
             ],
         )?;
         run("ip", &["link", "set", &adapter.interface, "up"])?;
-        run("ip", &["link", "set", "lo", "up"])
+        run("ip", &["link", "set", "lo", "up"])?;
+        forget_connections()
     })?;
+    forget_connections()?;
+    for limit in ["rmem_max", "wmem_max"] {
+        let path = Path::new("/proc/sys/net/core").join(limit);
+        crate::host::write_sysfs(&path, &BUFFER.to_string())?;
+    }
     modprobe("pktgen", &[])?;
     let idler = Idler::start()?;
 
-    let mut figures: BTreeMap<(Case, Driver), f64> = BTreeMap::new();
-    for driver in Driver::ALL {
-        eprintln!("measuring {}", driver.name());
-        for (case, value) in measure(args, &idler, &adapter, driver)? {
-            figures.insert((case, driver), value);
+    let mut rounds = Vec::new();
+    for round in 0..args.rounds.max(1) {
+        let mut figures = BTreeMap::new();
+        for i in 0..Driver::ALL.len() {
+            // None is always the first, or always behind the same other.
+            let at = if round % 2 == 0 {
+                i
+            } else {
+                Driver::ALL.len() - 1 - i
+            };
+            let driver = Driver::ALL[(at + round / 2) % Driver::ALL.len()];
+            eprintln!("round {}: {}", round + 1, driver.name());
+            for (case, value) in measure(args, &idler, &adapter, driver)? {
+                figures.insert((case, driver), value);
+            }
         }
+        rounds.push(figures);
     }
 
-    let rows: Vec<Row> = Case::ALL
-        .iter()
-        .map(|&case| {
-            let value = |driver| figures[&(case, driver)];
-            let (ours, upstream) = (value(Driver::Ours), value(Driver::Upstream));
-            Row {
-                name: case.name(),
-                unit: case.unit(),
-                ours,
-                upstream,
-                ratio: ours / upstream,
-                recorder_share: (ours - value(Driver::WithoutRecorder)) / ours,
-            }
-        })
-        .collect();
+    let rows: Vec<Row> = Case::ALL.map(|case| Row::new(case, &rounds)).into();
     println!("{}", table(&rows));
-    let json = serde_json::json!({ "schema": 1, "cases": rows });
+    let json = serde_json::json!({ "schema": 1, "rounds": rounds.len(), "cases": rows });
     fs::write(&args.json, serde_json::to_string_pretty(&json)? + "\n")
         .with_context(|| format!("cannot write {}", args.json.display()))
 }
@@ -236,8 +310,12 @@ fn table(rows: &[Row]) -> String {
             row.unit.to_owned(),
             format!("{:.3}", row.ours),
             format!("{:.3}", row.upstream),
-            format!("{:.3}", row.ratio),
-            format!("{:.2} %", row.recorder_share * 100.0),
+            format!("{:.3} ± {:.3}", row.ratio, row.spread.ratio),
+            format!(
+                "{:.2} ± {:.2} %",
+                row.recorder_share * 100.0,
+                row.spread.recorder_share * 100.0
+            ),
         ]
     });
     tables::table(header, 2, cells).to_string()
@@ -250,7 +328,7 @@ fn measure(
     adapter: &Adapter,
     driver: Driver,
 ) -> Result<Vec<(Case, f64)>> {
-    let function = &adapter.functions[0];
+    let function = &adapter.functions[driver.function()];
     function.bind(driver.load(args)?)?;
     let device = Path::new("/sys/bus/pci/devices").join(&function.address);
     let interface = wait_for(Duration::from_secs(10), "a network interface", || {
@@ -320,22 +398,15 @@ fn measure(
     Ok(results)
 }
 
-/// Runs `work` on a thread inside the physical function's network namespace.
-fn peer<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    thread::scope(|scope| {
-        scope
-            .spawn(|| {
-                enter_peer()?;
-                work()
-            })
-            .join()
-            .map_err(|_| anyhow!("the peer's thread died"))?
-    })
+/// Connections shall not take over what earlier ones have learnt about the path.
+fn forget_connections() -> Result<()> {
+    let path = Path::new("/proc/sys/net/ipv4/tcp_no_metrics_save");
+    crate::host::write_sysfs(path, "1")
 }
 
-fn enter_peer() -> Result<()> {
-    let namespace = File::open(format!("/run/netns/{PEER}"))?;
-    setns(namespace, CloneFlags::CLONE_NEWNET).context("cannot enter the peer's namespace")
+/// Runs `work` on a thread inside the physical function's network namespace.
+fn peer<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    in_namespace(PEER, work)
 }
 
 /// Tells work from idleness: a thread of the lowest class turns a counter whenever nothing else wants the
@@ -428,6 +499,22 @@ enum Direction {
     In,
 }
 
+/// Bytes of a socket's buffers. A window of that size fits into the rings, so that nothing is lost.
+const BUFFER: usize = 256 * 1024;
+
+fn address() -> Result<SockAddr> {
+    let address: SocketAddr = format!("{PF_ADDRESS}:{PORT}").parse()?;
+    Ok(address.into())
+}
+
+/// A TCP socket whose buffers do not grow by themselves.
+fn socket() -> Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(BUFFER)?;
+    Ok(socket)
+}
+
 /// Connects the function's side with the physical function's and runs both ends. Returns the instructions
 /// that both took together.
 fn connected(
@@ -438,13 +525,18 @@ fn connected(
     thread::scope(|scope| {
         let (ready, listening) = std::sync::mpsc::channel();
         let server = scope.spawn(move || -> Result<()> {
-            enter_peer()?;
-            let listener = TcpListener::bind((PF_ADDRESS, PORT))?;
+            enter_namespace(PEER)?;
+            let listener = socket()?;
+            listener.set_reuse_address(true)?;
+            listener.bind(&address()?)?;
+            listener.listen(1)?;
             ready.send(())?;
-            far(listener.accept()?.0)
+            far(listener.accept()?.0.into())
         });
         listening.recv().context("the peer cannot listen")?;
-        let stream = TcpStream::connect((PF_ADDRESS, PORT))?;
+        let stream = socket()?;
+        stream.connect(&address()?)?;
+        let stream = TcpStream::from(stream);
         stream.set_nodelay(true)?;
         let before = idler.busy()?;
         near(stream)?;
@@ -515,4 +607,32 @@ fn exchanges(idler: &Idler, count: u64) -> Result<f64> {
         Ok(())
     };
     Ok(connected(idler, near, far)? / count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_quartiles() {
+        assert_eq!(middle(vec![5.0]), (5.0, 0.0));
+        assert_eq!(middle(vec![9.0, 1.0, 3.0, 5.0, 4.0]), (4.0, 1.0));
+        assert_eq!(middle(vec![2.0, 1.0]), (1.5, 0.25));
+    }
+
+    #[test]
+    fn the_share_compares_neighbours() {
+        let round = |ours, without| {
+            BTreeMap::from([
+                ((Case::StreamIn, Driver::Ours), ours),
+                ((Case::StreamIn, Driver::WithoutRecorder), without),
+                ((Case::StreamIn, Driver::Upstream), 2.0 * ours),
+            ])
+        };
+        // What all drivers gain or lose from round to round does not count.
+        let rounds = [round(100.0, 99.0), round(200.0, 198.0), round(50.0, 49.5)];
+        let row = Row::new(Case::StreamIn, &rounds);
+        assert!((row.recorder_share - 0.01).abs() < 1e-9 && row.spread.recorder_share < 1e-9);
+        assert_eq!((row.ours, row.ratio), (100.0, 0.5));
+    }
 }

@@ -9,13 +9,13 @@ use crate::host::qemu::with_patience;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
 use crate::lab::StreamArgs;
-use crate::session;
 use crate::session::Session;
 use crate::traffic::timeline::now_ns;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use clap::Args;
+use compsc_kernel_log::complaints;
 use compsc_migrate::show::Show;
 use compsc_report::Report;
 use compsc_report::picture;
@@ -87,7 +87,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
             }
         }
     }
-    let complaints = session::complaints(&host::dmesg()?);
+    let complaints = complaints(&host::dmesg()?);
     drop(show);
 
     std::fs::create_dir_all(&args.results)
@@ -217,7 +217,7 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
     );
     let log = session.vm.agent.check("dmesg")?;
     problems.extend(
-        session::complaints(&log)
+        complaints(&log)
             .into_iter()
             .map(|l| format!("guest's kernel: {l}")),
     );

@@ -345,36 +345,6 @@ fn restore_us(figures: &Figures) -> Option<u64> {
         .map(|ns| ns / 1000)
 }
 
-/// Lines of a kernel log that speak of a defect.
-pub fn complaints(log: &str) -> Vec<String> {
-    const WORDS: [&str; 12] = [
-        "WARNING:",
-        "BUG:",
-        "Oops",
-        "Call Trace",
-        "KASAN",
-        "general protection",
-        "DMAR: [DMA",
-        "DRHD: handling fault",
-        "possible circular locking",
-        "refcount_t",
-        "DMA-API:",
-        "NETDEV WATCHDOG",
-    ];
-    // The emulator delivers a timer's interrupt twice now and then; see Documentation/testing.rst.
-    const NOT_OURS: &str = "WARNING: kernel/time/hrtimer.c";
-    let mut skipping = false;
-    log.lines()
-        .filter(|line| {
-            skipping |= line.contains(NOT_OURS);
-            let counts = !skipping && WORDS.iter().any(|word| line.contains(word));
-            skipping &= !line.contains("end trace");
-            counts
-        })
-        .map(str::to_owned)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,19 +363,6 @@ mod tests {
         assert_eq!(
             health(4).went_back(&health(5)),
             [("ip:rx_packets".to_owned(), 5, 4)]
-        );
-    }
-
-    #[test]
-    fn complaints_are_found() {
-        let log =
-            "[ 1.0] all well\n[ 2.0] WARNING: CPU: 0 PID: 1 at x\n[ 3.0] DMAR: [DMA Write] fault\n";
-        assert_eq!(complaints(log).len(), 2);
-        let log = "WARNING: kernel/time/hrtimer.c:2101 at x\nCall Trace:\n---[ end trace ]---\n\
-                   WARNING: net/core/dev.c:1 at y\nCall Trace:\n---[ end trace ]---\n";
-        assert_eq!(
-            complaints(log),
-            ["WARNING: net/core/dev.c:1 at y", "Call Trace:"]
         );
     }
 }

@@ -42,6 +42,8 @@ impl Drop for Folder {
 fn command(debugfs: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_compscctl"));
     command.env("COMPSC_DEBUGFS", debugfs);
+    // Not this machine's.
+    command.env("COMPSC_SYSFS", debugfs.join("sysfs"));
     command
 }
 

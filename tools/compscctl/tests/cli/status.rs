@@ -4,6 +4,7 @@
 
 use crate::Folder;
 use crate::bad;
+use crate::command;
 use crate::good;
 use crate::good_json;
 use crate::region::region;
@@ -103,6 +104,65 @@ fn status_shows_both_sides() {
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }
+}
+
+#[test]
+fn sysfs_stands_in_for_debugfs() {
+    let folder = Folder::new("sysfs");
+    let nowhere = folder.0.join("nowhere");
+    let devices = "nowhere/sysfs/bus/pci/devices";
+    for (file, value) in [
+        ("0000:00:03.0/compsc/state", "up\n"),
+        ("0000:00:03.0/compsc/migratable", "1\n"),
+        ("0000:00:03.0/compsc/restores", "5\n"),
+        ("0000:00:03.0/compsc/last_restore_us", "4200\n"),
+        ("0000:00:03.0/net/eth0/mtu", "1500\n"),
+        ("0000:01:10.0/compsc/state", "stop_copy\n"),
+        ("0000:01:10.0/compsc/guest_driver", "1\n"),
+        ("0000:01:10.0/compsc/restarts", "3\n"),
+        ("0000:01:10.0/compsc/last_restart_us", "80\n"),
+        ("0000:02:00.0/vendor", "0x8086\n"),
+    ] {
+        folder.write(&format!("{devices}/{file}"), value);
+    }
+    let debugfs = nowhere.join("debugfs");
+    let run = |arguments: &[&str]| {
+        let out = command(&debugfs)
+            .env("COMPSC_SYSFS", nowhere.join("sysfs"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.success(), "{errors}");
+        assert!(errors.contains("mount -t debugfs"), "{errors}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let json: serde_json::Value = serde_json::from_str(&run(&["status", "--json"])).unwrap();
+    let functions = json["functions"].as_array().unwrap();
+    assert_eq!(functions.len(), 2);
+    let (guest, host) = (&functions[0], &functions[1]);
+    assert_eq!(guest["interface"], "eth0");
+    assert_eq!(guest["state"], "up");
+    assert_eq!(guest["migratable"], true);
+    assert_eq!(guest["figures"]["last_restore_ns"], 4_200_000);
+    assert!(guest["gate"].is_null() && guest["guest_driver"].is_null());
+    assert_eq!(host["side"], "host");
+    assert_eq!(host["guest_driver"], true);
+    assert_eq!(host["figures"]["kicks"], 3);
+    assert_eq!(host["figures"]["last_kick_ns"], 80_000);
+    let text = run(&["status"]);
+    assert!(
+        text.contains("4200") && text.contains("stop_copy"),
+        "{text}"
+    );
+    let text = run(&["status", "eth0"]);
+    assert!(
+        text.contains("restores") && !text.contains("gate"),
+        "{text}"
+    );
+    // What sysfs does not have either is an error of debugfs.
+    let message = bad(&debugfs, &["status", "eth7"], 1);
+    assert!(message.contains("mount -t debugfs"), "{message}");
 }
 
 #[test]

@@ -4,16 +4,22 @@
 
 pub mod agent;
 pub mod initramfs;
+pub mod netdev_genl;
 pub mod nic;
 pub mod qemu;
 pub mod relay;
 
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::anyhow;
 use anyhow::bail;
+use nix::sched::CloneFlags;
+use nix::sched::setns;
 use serde_json::Value;
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 /// Runs a program and returns what it printed.
 ///
@@ -44,6 +50,35 @@ pub fn compscctl(arguments: &[&str]) -> Result<Value> {
     let program = std::env::current_exe()?.with_file_name("compscctl");
     let text = run(&program.to_string_lossy(), arguments)?;
     serde_json::from_str(&text).with_context(|| format!("compscctl printed {text}"))
+}
+
+/// Runs `work` on a thread inside the network namespace that `ip netns` calls `name`.
+///
+/// # Errors
+///
+/// Those of `work`, or if there is no such namespace.
+pub fn in_namespace<T: Send>(name: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                enter_namespace(name)?;
+                work()
+            })
+            .join()
+            .map_err(|_| anyhow!("the thread in namespace {name} died"))?
+    })
+}
+
+/// Moves the calling thread to the network namespace that `ip netns` calls `name`.
+///
+/// # Errors
+///
+/// If there is no such namespace.
+pub fn enter_namespace(name: &str) -> Result<()> {
+    File::open(Path::new("/run/netns").join(name))
+        .map_err(anyhow::Error::from)
+        .and_then(|namespace| Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?))
+        .with_context(|| format!("cannot enter the namespace {name}"))
 }
 
 /// Writes a sysfs file.

@@ -290,7 +290,7 @@ impl Vm {
     fn has_complained(&self) -> bool {
         let text = std::fs::read(&self.console).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        text.contains("Kernel panic") || !crate::session::complaints(&text).is_empty()
+        text.contains("Kernel panic") || !compsc_kernel_log::complaints(&text).is_empty()
     }
 
     /// Adds to an error what the guest's console and QEMU said last, and whether the guest was lost.

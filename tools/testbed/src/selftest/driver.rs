@@ -6,6 +6,9 @@
 use super::Ktap;
 use crate::host::compscctl;
 use crate::host::dmesg;
+use crate::host::in_namespace;
+use crate::host::netdev_genl;
+use crate::host::netdev_genl::Object;
 use crate::host::nic::Adapter;
 use crate::host::nic::insmod;
 use crate::host::nic::wait_for;
@@ -16,6 +19,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::bail;
 use clap::Args;
+use compsc_kernel_log::complaints;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -170,6 +174,9 @@ impl Bench {
 
     fn tear_down(&self) -> Result<()> {
         write_sysfs(&self.device.join("driver/unbind"), &self.address)?;
+        if self.device.join("compsc").exists() {
+            bail!("the attributes outlive the driver");
+        }
         run("rmmod", &["igbvf_compsc", "compsc"])?;
         run("ip", &["netns", "del", SPACE])?;
         run("ip", &["addr", "flush", "dev", &self.pf]).map(|_| ())
@@ -337,6 +344,212 @@ fn replay_order(bench: &Bench) -> Result<()> {
     same("the order of replay", &expected, &replayed)
 }
 
+/// All objects of the function's interface that a command of the kernel's netdev family dumps.
+fn dump(bench: &Bench, command: u8, ifindex: u16, more: &[(u16, u32)]) -> Result<Vec<Object>> {
+    let path = format!("/sys/class/net/{}/ifindex", bench.interface);
+    let number = bench.inside("cat", &[&path])?.trim().parse()?;
+    let mut request = vec![(ifindex, number)];
+    request.extend_from_slice(more);
+    in_namespace(SPACE, || netdev_genl::dump(command, &request))
+}
+
+/// Each queue has its NAPI instance, which has the interrupt that is named after the queue.
+fn queues_are_linked(bench: &Bench) -> Result<()> {
+    use netdev_genl::command;
+    use netdev_genl::napi;
+    use netdev_genl::queue;
+    let queues = dump(bench, command::QUEUE_GET, queue::IFINDEX, &[])?;
+    let mut kinds: Vec<_> = queues
+        .iter()
+        .map(|q| (q.get(&queue::TYPE), q.get(&queue::ID)))
+        .collect();
+    kinds.sort_unstable();
+    let expected = vec![(Some(&0), Some(&0)), (Some(&1), Some(&0))];
+    same("type and number of the queues", &expected, &kinds)?;
+    let instances = dump(bench, command::NAPI_GET, napi::IFINDEX, &[])?;
+    let interrupts = fs::read_to_string("/proc/interrupts")?;
+    for q in &queues {
+        let id = q.get(&queue::NAPI_ID).context("a queue without NAPI")?;
+        let instance = instances
+            .iter()
+            .find(|instance| instance.get(&napi::ID) == Some(id))
+            .with_context(|| format!("NAPI instance {id} is not known"))?;
+        let irq = instance.get(&napi::IRQ).context("NAPI without interrupt")?;
+        let line = interrupts
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{irq}:")))
+            .with_context(|| format!("there is no interrupt {irq}"))?;
+        let name = format!("{}-TxRx-{}", bench.address, q[&queue::ID]);
+        if !line.ends_with(&name) {
+            bail!("the interrupt of a queue is not {name} but {line}");
+        }
+    }
+    Ok(())
+}
+
+/// The queues' statistics make up those of the interface.
+fn queue_statistics(bench: &Bench) -> Result<()> {
+    use netdev_genl::command::QSTATS_GET;
+    use netdev_genl::qstats;
+    let interface = || -> Result<Vec<u64>> {
+        let number = |(name, _): &(&str, u16)| -> Result<u64> {
+            let path = format!("/sys/class/net/{}/statistics/{name}", bench.interface);
+            Ok(bench.inside("cat", &[&path])?.trim().parse()?)
+        };
+        qstats::COUNTERS.iter().map(number).collect()
+    };
+    let before = interface()?;
+    let scope = [(qstats::SCOPE, qstats::SCOPE_QUEUE)];
+    let queues = dump(bench, QSTATS_GET, qstats::IFINDEX, &scope)?;
+    let whole = dump(bench, QSTATS_GET, qstats::IFINDEX, &[])?;
+    let after = interface()?;
+    if queues.len() != 2 || whole.len() != 1 {
+        bail!("{} queues of {} devices", queues.len(), whole.len());
+    }
+    for (i, (name, attribute)) in qstats::COUNTERS.iter().enumerate() {
+        let sum = |objects: &[Object]| objects.iter().filter_map(|o| o.get(attribute)).sum::<u64>();
+        for value in [sum(&queues), sum(&whole)] {
+            if value == 0 || !(before[i]..=after[i]).contains(&value) {
+                let (before, after) = (before[i], after[i]);
+                bail!("{name} is {value} by its queues, {before} to {after} by the interface");
+            }
+        }
+        // A queue has what belongs to its direction.
+        for q in &queues {
+            let receives = q.get(&qstats::QUEUE_TYPE) == Some(&0);
+            same(
+                name,
+                &q.contains_key(attribute),
+                &(receives == name.starts_with("rx")),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A line of the `counters` file.
+struct Counter {
+    name: String,
+    hardware: u64,
+    shown: u64,
+}
+
+fn counters(bench: &Bench) -> Result<Vec<Counter>> {
+    let text = fs::read_to_string(bench.debugfs.join("counters"))?;
+    text.lines()
+        .map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [name, "hardware", hardware, "base", base, "shown", shown] = words[..] else {
+                bail!("odd line \"{line}\"");
+            };
+            let (hardware, shown): (u64, u64) = (hardware.parse()?, shown.parse()?);
+            if hardware.wrapping_add_signed(base.parse()?) != shown {
+                bail!("the sum is wrong: {line}");
+            }
+            Ok(Counter {
+                name: name.to_owned(),
+                hardware,
+                shown,
+            })
+        })
+        .collect()
+}
+
+/// The `counters` file agrees with `ethtool -S`, and what is shown follows the registers, whichever they are.
+fn made_up_counters(bench: &Bench) -> Result<()> {
+    let before = bench.stats()?;
+    let first = counters(bench)?;
+    let after = bench.stats()?;
+    if first.is_empty() {
+        bail!("there are no counters");
+    }
+    for counter in &first {
+        let at = |stats: &BTreeMap<String, u64>| {
+            let value = stats.get(&counter.name).copied();
+            value.ok_or_else(|| anyhow!("ethtool knows no {}", counter.name))
+        };
+        if !(at(&before)?..=at(&after)?).contains(&counter.shown) {
+            bail!("{} is not what ethtool shows", counter.name);
+        }
+    }
+    bench.ping(10)?;
+    let second = counters(bench)?;
+    write_sysfs(&bench.debugfs.join("replay"), "1")?;
+    bench.ping(10)?;
+    let third = counters(bench)?;
+    for ((one, two), three) in first.iter().zip(&second).zip(&third) {
+        let registered = two.hardware.wrapping_sub(one.hardware) & u64::from(u32::MAX);
+        same(&two.name, &registered, &(two.shown - one.shown))?;
+        let least = if one.name == "rx_packets" { 10 } else { 0 };
+        for (old, new) in [(one, two), (two, three)] {
+            if new.shown < old.shown + least {
+                bail!("{} was {} and is {}", new.name, old.shown, new.shown);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The function's attributes in sysfs.
+fn attributes(bench: &Bench) -> Result<()> {
+    let folder = bench.device.join("compsc");
+    let mut values = BTreeMap::new();
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        let text = fs::read_to_string(entry.path())?;
+        let value = text.strip_suffix('\n').unwrap_or("\n");
+        values.insert(
+            entry.file_name().to_string_lossy().into_owned(),
+            value.to_owned(),
+        );
+    }
+    let names: Vec<&str> = values.keys().map(String::as_str).collect();
+    let known = vec!["last_restore_us", "migratable", "restores", "state"];
+    same("the attributes", &known, &names)?;
+    same("the state", &"up", &values["state"].as_str())?;
+    // This machine is no guest.
+    same("migratable", &"0", &values["migratable"].as_str())?;
+    let number = |name: &str| -> Result<u64> {
+        let text = fs::read_to_string(folder.join(name))?;
+        text.trim()
+            .parse()
+            .with_context(|| format!("{name} is {text}"))
+    };
+    same(
+        "restores",
+        &bench.stat("compsc_restores")?,
+        &number("restores")?,
+    )?;
+    let restores = number("restores")?;
+    write_sysfs(&bench.debugfs.join("replay"), "1")?;
+    same("restores", &(restores + 1), &number("restores")?)?;
+    if number("last_restore_us")? == 0 {
+        bail!("the restore took no time");
+    }
+    bench.inside("ip", &["link", "set", &bench.interface, "down"])?;
+    let state = fs::read_to_string(folder.join("state"))?;
+    bench.up()?;
+    same("the state", &"down\n", &state.as_str())?;
+
+    // Whoever may not read debugfs is shown these.
+    let status = compscctl(&[
+        "--debugfs",
+        "/nonexistent",
+        "status",
+        "--json",
+        &bench.address,
+    ])?;
+    let function = &status["functions"][0];
+    same("the shown state", &Some("up"), &function["state"].as_str())?;
+    let shown = function["figures"]["restores"].as_u64();
+    same("the shown restores", &Some(restores + 1), &shown)?;
+    same(
+        "the driver",
+        &Some("igbvf_compsc"),
+        &function["driver"].as_str(),
+    )
+}
+
 /// `compscctl` shows the function as it is, and decodes its log as the driver does.
 fn shown_by_tool(bench: &Bench) -> Result<()> {
     let status = compscctl(&["status", "--json", &bench.address])?;
@@ -421,6 +634,25 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
         }
         Ok(())
     });
+    ktap.case("shows its channels (ethtool -l)", || {
+        let text = b.ethtool(&["-l"])?;
+        // The same before and after "Current hardware settings".
+        for (name, count) in [("Combined", 1), ("Other", 1)] {
+            let line = format!("{name}:\t{count}");
+            let lines = text
+                .lines()
+                .map(|l| l.split_whitespace().collect::<Vec<_>>());
+            let found = lines.filter(|words| words.join("\t") == line).count();
+            same(&line, &2, &found).context(text.clone())?;
+        }
+        Ok(())
+    });
+    ktap.case("links queues, NAPI and interrupts (netdev-genl)", || {
+        queues_are_linked(b)
+    });
+    ktap.case("has statistics per queue (netdev-genl)", || {
+        queue_statistics(b)
+    });
     ktap.case("dumps registers without changing them (ethtool -d)", || {
         b.ethtool(&["-d"])?;
         b.ping(3)
@@ -479,6 +711,10 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
     });
     ktap.case("is shown by compscctl, and its log decoded", || {
         shown_by_tool(b)
+    });
+    ktap.case("shows its state in sysfs", || attributes(b));
+    ktap.case("shows how counters are made up (debugfs)", || {
+        made_up_counters(b)
     });
     ktap.case("restores by the debugfs trigger under traffic", || {
         restored(b, args.restores, || {
@@ -612,23 +848,8 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
     ktap.case("leaves no warning in the kernel log", || {
         let text = dmesg()?;
         let new = text.get(marks..).unwrap_or(&text);
-        let bad: Vec<&str> = new
-            .lines()
-            .filter(|line| {
-                [
-                    "WARNING",
-                    "BUG",
-                    "Oops",
-                    "Call Trace",
-                    "KASAN",
-                    "timed out",
-                    "memory leak",
-                ]
-                .iter()
-                .any(|word| line.contains(word))
-            })
-            .collect();
-        same("the list of complaints", &Vec::new(), &bad)
+        same("the list of complaints", &Vec::new(), &complaints(new))
     });
+    ktap.leaks();
     ktap.finish()
 }

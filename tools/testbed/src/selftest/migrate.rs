@@ -17,7 +17,7 @@ use crate::lab::LabArgs;
 use crate::lab::Shape;
 use crate::lab::StreamArgs;
 use crate::proto::Order;
-use crate::session;
+use crate::proto::Output;
 use crate::session::Session;
 use crate::traffic;
 use crate::traffic::timeline::now_ns;
@@ -26,6 +26,8 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::bail;
 use clap::Args;
+use compsc_kernel_log::complaints;
+use compsc_kernel_log::kmemleak;
 use compsc_migrate::Error;
 use compsc_migrate::Observer;
 use compsc_migrate::Outcome;
@@ -208,10 +210,22 @@ fn under_traffic(
 /// The guest's kernel has nothing to complain about.
 fn quiet(session: &mut Session<'_>) -> Result<()> {
     let log = session.vm.agent.check("dmesg")?;
-    match session::complaints(&log).first() {
+    match complaints(&log).first() {
         Some(line) => bail!("the guest's kernel: {line}"),
         None => Ok(()),
     }
+}
+
+/// The guest's kernel finds no memory that our driver has lost, if it looks for such.
+fn no_leaks(session: &mut Session<'_>) -> Result<()> {
+    let order = Order::Exec {
+        command: kmemleak::COMMAND.to_owned(),
+    };
+    let report: Output = session.vm.agent.ask(order, Duration::from_secs(300))?;
+    if report.status != 0 {
+        bail!("the guest's leak detector: {}", report.stderr);
+    }
+    super::no_leaks_of_ours(kmemleak::parse(&report.stdout)).context("in the guest")
 }
 
 /// Frames with a VLAN tag carry the traffic.
@@ -528,7 +542,8 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
         "migrates under traffic, nothing corrupted or doubled",
         || {
             with_guest(&lab, "compsc", plain, |s| {
-                under_traffic(s, &streams, args.migrations, |_| Ok(()))
+                under_traffic(s, &streams, args.migrations, |_| Ok(()))?;
+                no_leaks(s)
             })
         },
     );
@@ -552,7 +567,8 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     );
     ktap.case("goes on on the source after cancelling", || {
         with_guest(&lab, "compsc", plain, |s| {
-            stays(args, s, |s| cancelled(args, s))
+            stays(args, s, |s| cancelled(args, s))?;
+            no_leaks(s)
         })
     });
     ktap.case("goes on on the source when the destination dies", || {
@@ -576,12 +592,13 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     ktap.case("migrates with the distribution's driver", || {
         with_guest(&lab, "igbvf", plain, upstream)
     });
-    ktap.case("leaves no complaint in the host's kernel log", || {
-        let complaints = session::complaints(&dmesg()?);
-        match complaints.first() {
+    ktap.case(
+        "leaves no complaint in the host's kernel log",
+        || match complaints(&dmesg()?).first() {
             Some(line) => bail!("{line}"),
             None => Ok(()),
-        }
-    });
+        },
+    );
+    ktap.leaks();
     ktap.finish()
 }

@@ -7,6 +7,10 @@ pub mod driver;
 pub mod migrate;
 
 use anyhow::Result;
+use anyhow::bail;
+use compsc_kernel_log::kmemleak;
+use compsc_kernel_log::kmemleak::Leak;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit status of a test that cannot run here.
@@ -49,10 +53,32 @@ impl Ktap {
         }
     }
 
+    /// On a kernel that looks for leaked memory: none is our drivers'.
+    pub fn leaks(&mut self) {
+        if Path::new(kmemleak::FILE).exists() {
+            self.case("leaks no memory", || {
+                no_leaks_of_ours(kmemleak::scan()?.unwrap_or_default())
+            });
+        }
+    }
+
     /// Prints the plan and gives the exit status.
     pub fn finish(self) -> ExitCode {
         println!("1..{}", self.count);
         ExitCode::from(u8::from(self.failed != 0))
+    }
+}
+
+/// Fails for what our drivers have leaked; other leaks are printed.
+fn no_leaks_of_ours(leaks: Vec<Leak>) -> Result<()> {
+    let (ours, others): (Vec<_>, Vec<_>) = leaks.into_iter().partition(|leak| leak.ours);
+    println!("# {} leaks of others", others.len());
+    for line in others.iter().flat_map(|leak| leak.text.lines()) {
+        println!("# {line}");
+    }
+    match ours.first() {
+        Some(leak) => bail!("{} leaks, first\n{leak}", ours.len()),
+        None => Ok(()),
     }
 }
 

@@ -6,6 +6,8 @@ use crate::ensure;
 use crate::ktap::Result;
 use crate::ktap::Test;
 use crate::Context;
+use compsc_kernel_log::complaints;
+use compsc_kernel_log::kmemleak;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -14,20 +16,7 @@ use std::io::SeekFrom;
 use std::os::unix::fs::OpenOptionsExt;
 
 // The last of all tests.
-pub(crate) const TESTS: &[Test<Context>] = &[("kernel.quiet", quiet)];
-
-/// Beginnings of messages in which the kernel, KASAN, UBSAN, lockdep or kmemleak complains.
-const COMPLAINTS: [&str; 9] = [
-    "WARNING: ",
-    "BUG: ",
-    "Oops",
-    "rust_kernel: panicked",
-    "general protection fault",
-    "KASAN: ",
-    "UBSAN: ",
-    "INFO: task",
-    "kmemleak: ",
-];
+pub(crate) const TESTS: &[Test<Context>] = &[("kernel.quiet", quiet), ("kernel.leaks", leaks)];
 
 /// The kernel's log from some moment on.
 #[derive(Debug)]
@@ -73,12 +62,22 @@ impl KernelLog {
 
 fn quiet(c: &Context) -> Result {
     let lines = c.log.lines()?;
-    let complaints: Vec<_> = lines
-        .iter()
-        .filter(|l| COMPLAINTS.iter().any(|c| l.contains(c)))
-        .map(|l| l.trim_end())
-        .collect();
+    let complaints = complaints(&lines.concat());
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
     println!("# {} messages", lines.len());
+    Ok(())
+}
+
+/// On a kernel that looks for leaked memory: none is the driver's.
+fn leaks(_: &Context) -> Result {
+    let Some(leaks) = kmemleak::scan()? else {
+        println!("# this kernel has no leak detector");
+        return Ok(());
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = leaks.into_iter().partition(|leak| leak.ours);
+    for line in others.iter().flat_map(|leak| leak.text.lines()) {
+        println!("# {line}");
+    }
+    ensure!(ours.is_empty(), "{} leaks, first\n{}", ours.len(), ours[0]);
     Ok(())
 }

@@ -20,6 +20,7 @@ use compsc_regs::vf82576 as vf;
 use std::fs::File;
 use std::io::Read;
 use std::io::Write;
+use std::path::Path;
 use vfio_states::region;
 use vfio_states::region::Guest;
 use vfio_states::region::Machine;
@@ -36,6 +37,7 @@ pub(crate) const TESTS: &[Test<Context>] = &[
     ("state.unknown", unknown_states),
     ("state.reset_everywhere", reset_everywhere),
     ("state.reset_of_function", function_reset),
+    ("state.sysfs", attributes),
     ("save.precopy", save_precopy),
     ("save.closed_file", closed_file),
     ("save.file_outlives_device", file_outlives_device),
@@ -225,6 +227,57 @@ fn function_reset(c: &Context) -> Result {
     f.set_state(State::StopCopy)?;
     ensure!(guest.gate(&f) & gate::LOCKED != 0, "gate not locked");
     f.set_state(State::Running)?;
+    Ok(())
+}
+
+/// The function's attributes tell what happens to it.
+fn attributes(c: &Context) -> Result {
+    let folder = Path::new("/sys/bus/pci/devices")
+        .join(&c.source)
+        .join("compsc");
+    let text = |name: &str| -> Result<String> {
+        let text = std::fs::read_to_string(folder.join(name))?;
+        let value = text.strip_suffix('\n').ok_or("no end of line")?;
+        ensure!(!value.contains('\n'), "{name} has more than one line");
+        Ok(value.to_owned())
+    };
+    let number = |name: &str| -> Result<u64> { Ok(text(name)?.parse()?) };
+    let mut names: Vec<String> = std::fs::read_dir(&folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    names.sort();
+    let known = [
+        "guest_driver",
+        "last_restart_us",
+        "last_stop_us",
+        "restarts",
+        "state",
+        "stops",
+    ];
+    ensure_eq!(names, known, "the attributes");
+
+    let f = Function::open(&c.source)?;
+    ensure_eq!(number("guest_driver")?, 0, "before an announcement");
+    Guest::announced(&f)?;
+    ensure_eq!(number("guest_driver")?, 1, "after an announcement");
+    let (stops, restarts) = (number("stops")?, number("restarts")?);
+    for (state, name) in [
+        (State::PreCopy, "pre_copy"),
+        (State::StopCopy, "stop_copy"),
+        (State::Stop, "stop"),
+        (State::RunningP2p, "running_p2p"),
+        (State::Running, "running"),
+    ] {
+        f.set_state(state)?;
+        ensure_eq!(text("state")?, name, "the state");
+    }
+    ensure_eq!(number("stops")?, stops + 1, "stops");
+    ensure_eq!(number("restarts")?, restarts + 1, "restarts");
+    ensure!(number("last_stop_us")? > 0, "the stop took no time");
+    // Telling the guest may take less than a microsecond.
+    number("last_restart_us")?;
+    f.reset()?;
+    ensure_eq!(number("guest_driver")?, 0, "after a reset");
     Ok(())
 }
 
