@@ -21,7 +21,6 @@ use crate::ptp::Clock;
 use crate::regs;
 use crate::regs::Class;
 use crate::regs::at;
-use crate::rx;
 use crate::rx::RxQueue;
 use crate::sfp::Sfp;
 use crate::tx;
@@ -512,5 +511,3 @@ impl Device {
         self.offer_again(host);
     }
 }
-
-const _: () = assert!(rx::SPACE == 0x40 && tx::SPACE == 0x40);

@@ -19,6 +19,7 @@
 //! | [`irq`] | causes, masks, moderation, MSI-X vectors |
 //! | [`mailbox`] | mailboxes between PF and VFs |
 //! | [`reset`] | what each kind of reset clears |
+//! | [`ring`] | registers that receive and transmit queues have in common |
 //! | [`rx`], [`tx`] | queues, descriptors |
 //! | [`switch`] | filters, pools, loopback between functions, anti-spoofing |
 //! | `rsc` | receive side coalescing |
@@ -44,6 +45,7 @@ pub mod packet;
 pub mod ptp;
 pub mod regs;
 pub mod reset;
+pub mod ring;
 mod rsc;
 pub mod rss;
 pub mod rx;
