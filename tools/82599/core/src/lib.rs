@@ -25,6 +25,7 @@
 //! | `rsc` | receive side coalescing |
 //! | [`rss`] | choice of a receive queue |
 //! | [`fdir`] | flow director |
+//! | `tuple` | SYN and 5-tuple filters |
 //! | [`packet`] | headers and checksums |
 //! | [`stats`] | statistics |
 //! | [`ptp`] | IEEE 1588 clock and time stamps |
@@ -52,6 +53,7 @@ pub mod rx;
 pub mod sfp;
 pub mod stats;
 pub mod switch;
+mod tuple;
 pub mod tx;
 pub mod vf;
 

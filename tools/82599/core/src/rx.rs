@@ -367,11 +367,7 @@ impl Device {
             let pool = pools.trailing_zeros() as u8;
             pools &= pools - 1;
             let pool = virtualized.then_some(pool);
-            let base = pool.map_or(0, |n| usize::from(n) * self.queues_per_pool());
-            let q = match self.rss_mask(pool) {
-                Some(mask) => base + (self.rss_entry(self.rss_hash(frame, p)) & mask) as usize,
-                None => base,
-            };
+            let (_, q) = self.default_queue(frame, p, pool);
             let Some(queue) = self.rx.get(q) else {
                 continue;
             };

@@ -50,6 +50,12 @@ const PFDTXGSWC_LBEN: u32 = 1;
 const VMVIR_DEFAULT: u32 = 1 << 30;
 const VMVIR_NEVER: u32 = 1 << 31;
 
+// RTTBCNRC.
+const RS_ENA: u32 = 1 << 31;
+const RATE_FACTOR: u32 = 0x0FFF_FFFF;
+/// Octets of a frame on the wire that are not in memory: preamble, frame check sequence, gap.
+const OVERHEAD: usize = 24;
+
 // Descriptor, third dword.
 const CMD_EOP: u32 = 1 << 24;
 const CMD_IC: u32 = 1 << 26;
@@ -121,6 +127,31 @@ pub struct TxQueue {
     contexts: [Context; 2],
     /// A packet with too many descriptors is being skipped.
     skipping: bool,
+    /// RTTBCNRC, and when the queue may send again.
+    rate: u32,
+    send_at: u64,
+}
+
+impl TxQueue {
+    /// A reset of the VF leaves TDWBAL/H, and what the PF has set.
+    pub(crate) fn vf_reset(&mut self) {
+        *self = Self {
+            tdwbal: self.tdwbal,
+            tdwbah: self.tdwbah,
+            rate: self.rate,
+            send_at: self.send_at,
+            ..Self::default()
+        };
+    }
+
+    /// Nanoseconds that `octets` on the wire take at the queue's rate; 0 if it has none.
+    fn time_of(&self, octets: usize) -> u64 {
+        if self.rate & RS_ENA == 0 {
+            return 0;
+        }
+        // The rate factor, by which the queue is slower than 10 Gb/s, has 14 integer and 14 fractional bits.
+        (octets as u64 * 8 * u64::from(self.rate & RATE_FACTOR)) / (10 << 14)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +241,37 @@ impl Device {
         }
     }
 
+    /// RTTBCNRC of the queue that RTTDQSEL selects.
+    pub(crate) fn rate_read(&self) -> u32 {
+        self.tx[(self.reg(at::RTTDQSEL) & 0x7F) as usize].rate
+    }
+
+    pub(crate) fn rate_write<H: Host>(&mut self, host: &mut H, value: u32) {
+        let queue = &mut self.tx[(self.reg(at::RTTDQSEL) & 0x7F) as usize];
+        queue.rate = value;
+        queue.send_at = 0;
+        self.resume_transmit(host);
+    }
+
+    /// Whether a queue's rate lets it send now. If not, it is asked again in time.
+    fn rate_allows<H: Host>(&mut self, host: &mut H, q: usize) -> bool {
+        if self.tx[q].rate & RS_ENA == 0 {
+            return true;
+        }
+        let now = host.now();
+        // An idle queue saves up no more than RTTBCNRM.MMW_SIZE KB.
+        let window = ((self.reg(at::RTTBCNRM) & 0x3FF) as usize).max(1) << 10;
+        let queue = &mut self.tx[q];
+        if queue.send_at <= now {
+            queue.send_at = queue.send_at.max(now.saturating_sub(queue.time_of(window)));
+            return true;
+        }
+        let time = queue.send_at;
+        self.tx_waiting |= 1 << q;
+        self.want_wake(host, time);
+        false
+    }
+
     /// Queues that waited go on.
     pub(crate) fn resume_transmit<H: Host>(&mut self, host: &mut H) {
         let mut waiting = core::mem::take(&mut self.tx_waiting);
@@ -257,6 +319,9 @@ impl Device {
                 break;
             }
             for descriptor in bytes[..16 * n].chunks_exact(16) {
+                if packet.descriptors == 0 && !self.rate_allows(host, q) {
+                    break 'ring;
+                }
                 if self.tx_work >= BUDGET && packet.descriptors == 0 {
                     self.tx_waiting |= 1 << q;
                     let now = host.now();
@@ -627,10 +692,11 @@ impl Device {
                     return Outcome::Wait;
                 }
                 self.distribute(host, frame, &p, route, source);
-                wire = frame[0] & 1 != 0 || !route.exact || route.pools == 0;
+                wire = route.wire;
             }
         }
         self.count_sent(q, pool, frame);
+        self.tx[q].send_at += self.tx[q].time_of(frame.len() + OVERHEAD);
         if wire {
             self.count_wire(frame);
             host.send(frame);
