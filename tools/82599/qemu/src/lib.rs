@@ -13,6 +13,7 @@
 
 mod abi;
 mod check;
+mod function;
 mod model;
 mod pf;
 mod vf;
@@ -62,7 +63,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         }
         return 1;
     }
-    pf::register();
-    vf::register();
+    function::register::<pf::Pf>();
+    function::register::<vf::Vf>();
     0
 }
