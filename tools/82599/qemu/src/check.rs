@@ -148,7 +148,7 @@ fn state_offset(name: &CStr) -> usize {
         if fields.is_null() {
             return 0;
         }
-        for i in 0..3 {
+        for i in 0..4 {
             let field = abi::member::<c_void>(fields.cast_mut(), i * abi::VMSD_FIELD_SIZE);
             let field_name: *const core::ffi::c_char = abi::get(field, 0);
             if !field_name.is_null() && CStr::from_ptr(field_name) == name {

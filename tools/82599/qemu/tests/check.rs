@@ -41,8 +41,10 @@ fn supported() -> Forged {
             (c"failover_pair_id", 2744),
             (c"sriov-pf", 2760),
         ],
+        // One for conventional devices, one for Express.
         fields: vec![
             (c"version_id", 2236),
+            (c"config", 168),
             (c"config", 168),
             (c"irq_state", 1337),
         ],
@@ -100,9 +102,9 @@ impl Forged {
             classes.push((*name, class.as_ptr() as usize));
         }
         *CLASSES.lock().unwrap() = classes;
-        // The three fields that the check looks at are always there in a QEMU.
+        // The four fields that the check looks at are always there in a QEMU.
         let mut fields = self.fields.clone();
-        fields.resize(3, (c"else", 0));
+        fields.resize(4, (c"else", 0));
         // SAFETY: One QEMU at a time is forged and checked.
         unsafe { vmstate_pci_device[96 / 8] = table(&fields, 96, 8) };
         check::run(interface).map_err(|m| (m.what.to_str().unwrap().to_string(), m.found))
@@ -157,7 +159,7 @@ fn the_first_difference_is_named() {
             0,
         );
     }
-    for (i, name) in [(0, "version_id"), (1, "config"), (2, "irq_state")] {
+    for (i, name) in [(0, "version_id"), (1, "config"), (3, "irq_state")] {
         let what = format!("offset of {name} in pci-device");
         refused(
             &|q| q.fields[i].1 -= 8,
