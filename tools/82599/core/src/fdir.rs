@@ -122,7 +122,7 @@ impl FlowDirector {
     }
 }
 
-/// One of the two hashes of a packet (datasheet 7.1.2.7.4). The input is a row of dwords: `first` has pool, flow
+/// One of the two hashes of a packet (datasheet 7.1.2.7). The input is a row of dwords: `first` has pool, flow
 /// type and tag, `rest` is the sum modulo 2 of all others, which is all that a key of 32 bits that repeats can tell of
 /// them. Bit n of the key adds the input from bit n on. The first dword has no neighbour in front of it, so bit 0 of the key
 /// does not see it in its low half.

@@ -478,7 +478,7 @@ pub const MAP: &[Reg] = &[
     // DCB and rate limits (8.2.3.10).
     rw(0x2430, 0x7FFF, "RTRPCS"),
     rw(0x4900, 0x0040_0077, "RTTDCS"),
-    rw(0xCD00, 0xFF7F, "RTTPCS"),
+    rw(0xCD00, 0xFFC0_0160, "RTTPCS"),
     rw(0xC800, 0x00FF_FFFF, "RTTUP2TC"),
     row(0x2140, 4, 8, Rw, !0, "RTRPT4C"),
     row(0x2160, 4, 8, Ro, !0, "RTRPT4S"),

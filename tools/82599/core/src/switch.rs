@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Which queues a frame goes to: MAC and VLAN filters (datasheet 7.1.1), pools (7.10.3), the switch between the
-//! port's functions (7.10.3.4), mirroring (7.10.3.8) and anti-spoofing (7.10.3.9.2).
+//! port's functions (7.10.3.4), mirroring (7.10.3) and anti-spoofing (7.10.3.9.2).
 
 use crate::QUEUES;
 use crate::device::Device;

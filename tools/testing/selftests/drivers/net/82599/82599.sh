@@ -3,47 +3,14 @@
 # The distribution's ixgbe and ixgbevf on three 82599: two share a wire, the third has QEMU's user-mode network
 # (10.0.2.2). Made for the device model in tools/82599; scripts/test-82599 starts a machine that has all this. KTAP.
 
-ids=$(grep -ls 0x10fb /sys/bus/pci/devices/*/device | xargs -r -n1 dirname | xargs -r -n1 basename)
-skip_all() {
-	printf 'KTAP version 1\n1..0 # SKIP %s\n' "$1"
-	exit 4
-}
+dir=$(dirname -- "$(readlink -f -- "$0")")
+. "$dir/lib.sh"
+ids=$(functions 0x10fb)
 [ "$(id -u)" = 0 ] || skip_all "only root can bind drivers"
 [ "$(wc -w <<<"$ids")" = 3 ] || skip_all "this machine does not have three 82599 (8086:10fb)"
 read -r A B C < <(echo $ids)
 
-dir=$(dirname -- "$(readlink -f -- "$0")")
-count=0 failures=0
-result() {
-	count=$((count + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $count $2"
-	else
-		failures=$((failures + 1))
-		echo "not ok $count $2"
-		dmesg | tail -n 5 | sed 's/^/# /'
-	fi
-}
 note() { sed 's/^/# /'; }
-
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.2
-	done
-}
-netdev() { ls "/sys/bus/pci/devices/$1/net" 2>/dev/null | head -n 1; }
-has_netdev() { [ -n "$(netdev "$1")" ]; }
-carrier() { [ "$(in_ns "$1" cat "/sys/class/net/$2/carrier" 2>/dev/null)" = 1 ]; }
-no_carrier() { ! carrier "$@"; }
-in_ns() {
-	local ns=$1
-	shift
-	if [ "$ns" = - ]; then "$@"; else ip netns exec "$ns" "$@"; fi
-}
 # restart NS: ixgbevf starts over when its interface does; a PF that lost a VF's state waits for that.
 restart() {
 	in_ns "$1" ip link set eth down
@@ -51,21 +18,6 @@ restart() {
 }
 # stat NS NETDEV NAME: an ethtool statistic.
 stat() { in_ns "$1" ethtool -S "$2" | awk -v n="$3:" '$1 == n { print $2 }'; }
-# tcp MBIT FROM TO ADDRESS [OPTION...]: throughput between namespaces, which has to be at least MBIT.
-server() { in_ns "$1" iperf3 -s -1 -D -p "$2" >/dev/null; }
-port=5200
-flow() {
-	local least=$1 from=$2 to=$3 address=$4 mbit
-	shift 4
-	port=$((port + 1))
-	server "$to" $port
-	sleep 0.3
-	mbit=$(in_ns "$from" timeout 40 iperf3 -c "$address" -p $port -J "$@" |
-		jq -r '((.end.sum_received // .end.sum).bits_per_second // 0) / 1e6 | floor')
-	echo "# $from to $to $*: ${mbit:-0} Mbit/s"
-	last=${mbit:-0}
-	[ "${mbit:-0}" -ge "$least" ]
-}
 # violations PCI: the strict model's counter, through ixgbe's debugfs.
 register() {
 	echo "read $2" >"/sys/kernel/debug/ixgbe/$1/reg_ops" 2>/dev/null || return
@@ -73,7 +25,7 @@ register() {
 }
 
 echo 'KTAP version 1'
-echo '1..48'
+echo '1..42'
 modprobe 8021q
 dmesg -n 1
 
@@ -193,7 +145,7 @@ echo 0 >"$sriov/sriov_numvfs"
 echo 1 >"$sriov/sriov_drivers_autoprobe"
 modprobe ixgbevf
 echo 3 >"$sriov/sriov_numvfs"
-vf() { basename "$(readlink "$sriov/virtfn$1")"; }
+vf() { vf_device "$A" "$1"; }
 ok=0
 for n in 0 1 2; do wait_for 10 has_netdev "$(vf $n)" || ok=1; done
 result $ok "ixgbevf probes three"
@@ -327,62 +279,6 @@ echo "# violations of $A: ${seen:-unknown}, the last at $(register "$A" 1fff8)"
 [ -n "$seen" ]
 result $? "the strict model's counter can be read"
 
-# QEMU's own igb, in the same machine, with the same kind of traffic: PF and VFs of the first adapter, another on its wire.
-igb=$(grep -ls 0x10c9 /sys/bus/pci/devices/*/device | xargs -r -n1 dirname)
-pairs='PF-to-VF VF-to-VF VF-to-outside'
-if [ "$(wc -w <<<"$igb")" != 2 ]; then
-	for name in $pairs; do
-		for kind in TCP UDP; do
-			count=$((count + 1))
-			echo "ok $count at least half of igb's throughput, $kind, $name # SKIP this machine does not have two igb"
-		done
-	done
-else
-	read -r pf other < <(echo $igb)
-	modprobe igb
-	modprobe igbvf
-	wait_for 10 has_netdev "$(basename "$other")"
-	# put NS PCI ADDRESS: an interface in a namespace of its own.
-	put() {
-		ip netns add "$1"
-		local name
-		name=$(netdev "$2")
-		ip link set "$name" netns "$1"
-		in_ns "$1" ip link set "$name" name eth up
-		in_ns "$1" ip addr add "$3/24" dev eth
-	}
-	put igbwire "$(basename "$other")" 10.9.0.16
-	c=$(netdev "$(basename "$pf")")
-	ip link set "$c" up
-	ip addr add 10.9.0.15/24 dev "$c"
-	echo 2 >"$pf/sriov_numvfs"
-	for n in 0 1; do
-		v=$(basename "$(readlink "$pf/virtfn$n")")
-		wait_for 10 has_netdev "$v"
-		put "igb$n" "$v" 10.9.0.$((20 + n))
-	done
-	for address in 15 16 21; do wait_for 20 in_ns igb0 ping -c 1 -W 1 -q 10.9.0.$address >/dev/null; done
-	best() { [ "$last" -le "$most" ] || most=$last; }
-	# Ours before and after igb's: other load on the machine comes and goes.
-	compare() {
-		local what=$1 from=$2 to=$3 address=$4 options=$5
-		most=0
-		flow 1 "$from" "$to" "10.82.0.$address" -t 2 $options
-		best
-		flow 1 "${from/vf/igb}" "$(sed 's/^vf/igb/; s/^wire/igbwire/' <<<"$to")" "10.9.0.$address" -t 2 $options
-		local theirs=$last
-		flow 1 "$from" "$to" "10.82.0.$address" -t 2 $options
-		best
-		echo "# $what: 82599 $most Mbit/s, igb $theirs Mbit/s"
-		[ "$theirs" -gt 0 ] && [ $((2 * most)) -ge "$theirs" ]
-		result $? "at least half of igb's throughput, $what"
-	}
-	for pair in 'PF-to-VF vf0 - 15' 'VF-to-VF vf0 vf1 21' 'VF-to-outside vf0 wire 16'; do
-		read -r name from to address <<<"$pair"
-		compare "TCP, $name" "$from" "$to" "$address" ''
-		compare "UDP, $name" "$from" "$to" "$address" '-u -b 0 -l 1400'
-	done
-fi
 echo 0 >"$sriov/sriov_numvfs" && [ ! -e "$sriov/virtfn0" ]
 result $? "the VFs go away"
 # The slot is switched off while VFs are in use. The machine goes on.
