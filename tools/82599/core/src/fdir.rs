@@ -378,13 +378,13 @@ impl Device {
         Some((found.hash, found.command))
     }
 
-    /// Looks for a filter of a packet from the wire. Free when the table is empty.
+    /// Looks for a filter of a packet from the wire: `None` if the flow director is off for it, then whether there is one.
     pub(crate) fn fdir_match(
-        &mut self,
+        &self,
         frame: &[u8],
         p: &Packet,
         pool: Option<u8>,
-    ) -> Option<Match> {
+    ) -> Option<Option<Match>> {
         let control = self.reg(at::FDIRCTRL);
         let perfect = self.fdir_perfect();
         if control & PBALLOC == 0 || !p.ipv4 && (perfect || !p.ipv6) {
@@ -395,17 +395,17 @@ impl Device {
             (_, true) => self.fdir_match_perfect(frame, p, pool),
             (_, false) => self.fdir_match_signature(frame, p, pool),
         };
-        let Some((hash, command)) = found else {
-            self.count(at::FDIRMISS, 1);
-            return None;
-        };
-        self.count(at::FDIRMATCH, 1);
-        Some(Match {
+        Some(found.map(|(hash, command)| Match {
             queue: (command & CMD_QUEUE_EN != 0).then_some((command >> 16 & 0x7F) as usize),
             drop: perfect && command & CMD_DROP != 0,
             hash,
             report: control & REPORT_STATUS != 0,
-        })
+        }))
+    }
+
+    /// Counts what [`Device::fdir_match`] found.
+    pub(crate) fn fdir_count_match(&mut self, found: bool) {
+        self.count(if found { at::FDIRMATCH } else { at::FDIRMISS }, 1);
     }
 }
 

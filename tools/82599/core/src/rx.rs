@@ -339,7 +339,7 @@ impl Device {
             return true;
         }
         let route = self.route(frame, &p, Source::Wire);
-        if !self.has_room(host, frame, &p, route, segments) {
+        if !self.has_room(host, frame, &p, route, Source::Wire, segments) {
             return false;
         }
         self.count_received(frame, route.pools != 0);
@@ -359,6 +359,7 @@ impl Device {
         frame: &[u8],
         p: &Packet,
         route: Route,
+        source: Source,
         segments: usize,
     ) -> bool {
         let virtualized = self.virtualized();
@@ -367,11 +368,9 @@ impl Device {
             let pool = pools.trailing_zeros() as u8;
             pools &= pools - 1;
             let pool = virtualized.then_some(pool);
-            let (_, q) = self.default_queue(frame, p, pool);
-            let Some(queue) = self.rx.get(q) else {
-                continue;
-            };
-            if !queue.ring.enabled() || !self.pool_enabled(at::VFRE, pool) {
+            let choice = self.choose_queue(frame, p, pool, source);
+            let (q, queue) = (choice.queue, &self.rx[choice.queue]);
+            if choice.drop || !queue.ring.enabled() || !self.pool_enabled(at::VFRE, pool) {
                 continue;
             }
             let each = (frame.len() + FCS).div_ceil(queue.buffer_size()) as u32;
@@ -433,6 +432,9 @@ impl Device {
                 continue;
             }
             let choice = self.choose_queue(frame, p, pool, source);
+            if let Some(found) = choice.matched {
+                self.fdir_count_match(found);
+            }
             if !choice.drop {
                 self.store(host, frame, p, pool, choice, status);
             }

@@ -66,6 +66,8 @@ pub struct Choice {
     pub etqf: Option<u32>,
     /// Flow director's hash, if it is reported.
     pub fdir: Option<u32>,
+    /// Whether the flow director has a filter; `None` if it was not asked.
+    pub matched: Option<bool>,
     /// Flow director says drop.
     pub drop: bool,
 }
@@ -328,7 +330,7 @@ impl Device {
 
     /// The receive queue of a frame in a pool (datasheet 7.1.2).
     pub(crate) fn choose_queue(
-        &mut self,
+        &self,
         frame: &[u8],
         p: &Packet,
         pool: Option<u8>,
@@ -352,9 +354,12 @@ impl Device {
             if let Some(queue) = self.tuple_queue(frame, p, pool) {
                 choice.queue = queue;
             } else if let Some(found) = self.fdir_match(frame, p, pool) {
-                choice.drop = found.drop;
-                choice.queue = found.queue.unwrap_or(choice.queue);
-                choice.fdir = found.report.then_some(found.hash);
+                choice.matched = Some(found.is_some());
+                if let Some(found) = found {
+                    choice.drop = found.drop;
+                    choice.queue = found.queue.unwrap_or(choice.queue);
+                    choice.fdir = found.report.then_some(found.hash);
+                }
             }
         }
         choice.queue = choice.queue.min(QUEUES - 1);

@@ -688,7 +688,7 @@ impl Device {
             if self.reg(at::PFDTXGSWC) & PFDTXGSWC_LBEN != 0 && self.virtualized() {
                 let source = Source::Pool(pool);
                 let route = self.route(frame, &p, source);
-                if may_wait && !self.has_room(host, frame, &p, route, segments) {
+                if may_wait && !self.has_room(host, frame, &p, route, source, segments) {
                     return Outcome::Wait;
                 }
                 self.distribute(host, frame, &p, route, source);
@@ -707,7 +707,7 @@ impl Device {
     fn loop_room<H: Host>(&mut self, host: &mut H, frame: &[u8], segments: usize) -> bool {
         let p = packet::parse(frame, self.vlan_type());
         let route = self.route(frame, &p, Source::Wire);
-        self.has_room(host, frame, &p, route, segments)
+        self.has_room(host, frame, &p, route, Source::Wire, segments)
     }
 }
 

@@ -5,6 +5,7 @@
 mod suite;
 
 use model_82599::Function;
+use model_82599::Receive;
 use model_82599::packet;
 use suite::Bench;
 use suite::MAC;
@@ -95,6 +96,25 @@ fn hash_filters_send_a_flow_to_its_queue() {
     assert_eq!(queue(&mut bench, &flow), Some(0));
     // One removed, one failure (FDIRFSTAT.FREMOVE).
     assert_eq!([0xEE50, 0xEE54].map(|o| bench.get(o)), [1 << 16, 1 << 8]);
+}
+
+#[test]
+fn a_frame_waits_for_the_queue_that_a_filter_chose() {
+    let mut bench = bench();
+    signatures(&mut bench);
+    bench.set(FDIRHASH, TCP_HASH);
+    bench.set(FDIRCMD, 1 | 2 << 5 | 1 << 15 | 3 << 16);
+    let flow = segment(MAC, 5, 0x1000, 0x10, b"x");
+    let other = segment(MAC, 6, 0x1000, 0x10, b"x");
+    for _ in 0..31 {
+        assert_eq!(bench.receive(&flow), Receive::Taken);
+    }
+    assert_eq!(bench.receive(&flow), Receive::Later);
+    assert_eq!(bench.receive(&other), Receive::Taken, "its queue has room");
+    // A match is counted when the frame is stored.
+    assert_eq!([0xEE58, 0xEE5C].map(|o| bench.get(o)), [31, 1]);
+    bench.set(0x1018 + 0x40 * 3, 5);
+    assert_eq!(bench.receive(&flow), Receive::Taken);
 }
 
 #[test]
