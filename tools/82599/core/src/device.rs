@@ -21,7 +21,6 @@ use crate::ptp::Clock;
 use crate::regs;
 use crate::regs::Class;
 use crate::regs::at;
-use crate::rx;
 use crate::rx::RxQueue;
 use crate::sfp::Sfp;
 use crate::tx;
@@ -126,6 +125,8 @@ pub struct Device {
     pub(crate) tx: Box<[TxQueue]>,
     pub(crate) vfs: Box<[VfState]>,
     pub(crate) fdir: FlowDirector,
+    /// 5-tuple filters that are enabled.
+    pub(crate) five_tuples: u128,
     pub(crate) clock: Clock,
     /// VFs that the PCI capability has enabled.
     pub(crate) num_vfs: u8,
@@ -163,6 +164,7 @@ impl Device {
             tx: vec![TxQueue::default(); QUEUES].into_boxed_slice(),
             vfs: vec![VfState::default(); POOLS].into_boxed_slice(),
             fdir: FlowDirector::new(),
+            five_tuples: 0,
             clock: Clock::default(),
             num_vfs: 0,
             rx_done: 0,
@@ -397,6 +399,7 @@ impl Device {
             | at::TSYNCTXCTL
             | at::RXSTMPH
             | at::TXSTMPH => self.clock_read(host, offset),
+            at::RTTBCNRC => self.rate_read(),
             0x8300..0x8600 => self.pf_vf_counter(offset),
             _ => self.reg(offset),
         }
@@ -487,7 +490,9 @@ impl Device {
             at::SYSTIML | at::SYSTIMH | at::TIMINCA => self.clock_write(host, offset, value),
             at::RDRXCTL => self.set_reg(offset, value | regs::RDRXCTL_DMAIDONE),
             at::QDE => self.qde_write(value),
-            at::FDIRCTRL..0xEE80 => self.fdir_write(offset, value),
+            at::FTQF..at::L34T_IMIR => self.ftqf_write(offset, value),
+            at::FDIRCTRL..0xEE80 => self.fdir_write(host, offset, value),
+            at::RTTBCNRC => self.rate_write(host, value),
             at::HLREG0 => {
                 self.set_reg(offset, value);
                 self.resume_all(host);
@@ -512,5 +517,3 @@ impl Device {
         self.offer_again(host);
     }
 }
-
-const _: () = assert!(rx::SPACE == 0x40 && tx::SPACE == 0x40);

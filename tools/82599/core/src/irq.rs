@@ -13,6 +13,8 @@ use crate::device::Function;
 use crate::device::Host;
 use crate::regs::at;
 
+/// EICR.Flow Director: its table is nearly full.
+pub const FLOW_DIRECTOR: u32 = 1 << 16;
 /// EICR.Mailbox.
 pub const MAILBOX: u32 = 1 << 19;
 /// EICR.LSC.

@@ -19,11 +19,13 @@
 //! | [`irq`] | causes, masks, moderation, MSI-X vectors |
 //! | [`mailbox`] | mailboxes between PF and VFs |
 //! | [`reset`] | what each kind of reset clears |
+//! | [`ring`] | registers that receive and transmit queues have in common |
 //! | [`rx`], [`tx`] | queues, descriptors |
 //! | [`switch`] | filters, pools, loopback between functions, anti-spoofing |
 //! | `rsc` | receive side coalescing |
 //! | [`rss`] | choice of a receive queue |
 //! | [`fdir`] | flow director |
+//! | `tuple` | SYN and 5-tuple filters |
 //! | [`packet`] | headers and checksums |
 //! | [`stats`] | statistics |
 //! | [`ptp`] | IEEE 1588 clock and time stamps |
@@ -44,12 +46,14 @@ pub mod packet;
 pub mod ptp;
 pub mod regs;
 pub mod reset;
+pub mod ring;
 mod rsc;
 pub mod rss;
 pub mod rx;
 pub mod sfp;
 pub mod stats;
 pub mod switch;
+mod tuple;
 pub mod tx;
 pub mod vf;
 

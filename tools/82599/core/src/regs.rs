@@ -148,6 +148,10 @@ pub mod at {
     pub const RQSMR: u32 = 0x2300;
     pub const RDRXCTL: u32 = 0x2F00;
     pub const QDE: u32 = 0x2F04;
+    pub const RTRUP2TC: u32 = 0x3020;
+    pub const RTTDQSEL: u32 = 0x4904;
+    pub const RTTBCNRM: u32 = 0x4980;
+    pub const RTTBCNRC: u32 = 0x4984;
     pub const RXDGPC: u32 = 0x2F50;
     pub const RXDGBCL: u32 = 0x2F54;
     pub const RXLPBKGPC: u32 = 0x2F68;
@@ -221,9 +225,15 @@ pub mod at {
     pub const VFTA: u32 = 0xA000;
     pub const RAL: u32 = 0xA200;
     pub const MPSAR: u32 = 0xA600;
+    pub const SAQF: u32 = 0xE000;
+    pub const DAQF: u32 = 0xE200;
+    pub const SDPQF: u32 = 0xE400;
     pub const FTQF: u32 = 0xE600;
+    pub const L34T_IMIR: u32 = 0xE800;
     pub const PSRTYPE: u32 = 0xEA00;
     pub const ETQS: u32 = 0xEC00;
+    pub const SYNQF: u32 = 0xEC30;
+    pub const RQTC: u32 = 0xEC70;
     pub const FDIRCTRL: u32 = 0xEE00;
     pub const FDIRIPSA: u32 = 0xEE18;
     pub const FDIRIPDA: u32 = 0xEE1C;
@@ -237,6 +247,9 @@ pub mod at {
     pub const FDIRTCPM: u32 = 0xEE44;
     pub const FDIRUDPM: u32 = 0xEE48;
     pub const FDIRUSTAT: u32 = 0xEE50;
+    pub const FDIRFSTAT: u32 = 0xEE54;
+    pub const FDIRHKEY: u32 = 0xEE68;
+    pub const FDIRSKEY: u32 = 0xEE6C;
     pub const FDIRMATCH: u32 = 0xEE58;
     pub const FDIRMISS: u32 = 0xEE5C;
     pub const FDIRM: u32 = 0xEE70;
@@ -244,6 +257,9 @@ pub mod at {
     pub const VLVF: u32 = 0xF100;
     pub const VLVFB: u32 = 0xF200;
     pub const UTA: u32 = 0xF400;
+    pub const PFMRCTL: u32 = 0xF600;
+    pub const PFMRVLAN: u32 = 0xF610;
+    pub const PFMRVM: u32 = 0xF630;
     pub const EEC: u32 = 0x1_0010;
     pub const EERD: u32 = 0x1_0014;
     pub const EEWR: u32 = 0x1_0018;
@@ -364,7 +380,7 @@ pub const MAP: &[Reg] = &[
     rw(at::QDE, 0x0001_7F03, "PFQDE"),
     rw(0x2F20, !0, "RDPROBE"),
     rw(at::RXCTRL, 0x3, "RXCTRL"),
-    rw(0x3020, 0x00FF_FFFF, "RTRUP2TC"),
+    rw(at::RTRUP2TC, 0x00FF_FFFF, "RTRUP2TC"),
     rws(0x3028, 0xFF, 0x20, "RSCDBU"),
     ro(0x3190, 0, "RXMEMWRAP"),
     row(0x3C00, 4, 8, Rw, 0x000F_FC00, "RXPBSIZE"),
@@ -387,15 +403,15 @@ pub const MAP: &[Reg] = &[
     rw(at::MRQC, 0xFFFF_200F, "MRQC"),
     row(at::RETA, 4, 32, Rw, 0x0F0F_0F0F, "RETA"),
     row(at::RSSRK, 4, 10, Rw, !0, "RSSRK"),
-    row(0xE000, 4, 128, Rw, !0, "SAQF"),
-    row(0xE200, 4, 128, Rw, !0, "DAQF"),
-    row(0xE400, 4, 128, Rw, !0, "SDPQF"),
-    row(at::FTQF, 4, 128, Rw, 0xFFFF_3F1F, "FTQF"),
-    row(0xE800, 4, 128, Rw, 0x0FF0_1000, "L34T_IMIR"),
-    row(at::ETQF, 4, 8, Rw, 0xFEFF_FFFF, "ETQF"),
+    row(at::SAQF, 4, 128, Rw, !0, "SAQF"),
+    row(at::DAQF, 4, 128, Rw, !0, "DAQF"),
+    row(at::SDPQF, 4, 128, Rw, !0, "SDPQF"),
+    row(at::FTQF, 4, 128, Rw, 0xFE00_3F1F, "FTQF"),
+    row(at::L34T_IMIR, 4, 128, Rw, 0x0FF8_1000, "L34T_IMIR"),
+    row(at::ETQF, 4, 8, Rw, !0, "ETQF"),
     row(at::ETQS, 4, 8, Rw, 0xA07F_0000, "ETQS"),
-    rw(0xEC30, 0x8000_00FF, "SYNQF"),
-    rw(0xEC70, 0x7777_7777, "RQTC"),
+    rw(at::SYNQF, 0x8000_00FF, "SYNQF"),
+    rw(at::RQTC, 0x7777_7777, "RQTC"),
     rw(0xEC90, 0x07FF, "LLITHRESH"),
     rw(0xEC60, 0xF, "IMIRVP"),
     // Virtualization (8.2.3.27).
@@ -416,9 +432,9 @@ pub const MAP: &[Reg] = &[
     row(at::VLVFB, 4, 128, Rw, !0, "PFVLVFB"),
     row(at::VMVIR, 4, 64, Rw, 0xC000_FFFF, "PFVMVIR"),
     row(at::UTA, 4, 128, Rw, !0, "PFUTA"),
-    row(0xF600, 4, 4, Rw, 0x0000_3F0F, "PFMRCTL"),
-    row(0xF610, 4, 8, Rw, !0, "PFMRVLAN"),
-    row(0xF630, 4, 8, Rw, !0, "PFMRVM"),
+    row(at::PFMRCTL, 4, 4, Rw, 0x0000_3F0F, "PFMRCTL"),
+    row(at::PFMRVLAN, 4, 8, Rw, !0, "PFMRVLAN"),
+    row(at::PFMRVM, 4, 8, Rw, !0, "PFMRVM"),
     row(at::PFVFSPOOF, 4, 8, Rw, 0xFFFF, "PFVFSPOOF"),
     rw(at::PFDTXGSWC, 0x1, "PFDTXGSWC"),
     row(0x2FB0, 4, 4, W1c, !0, "WQBR_RX"),
@@ -434,18 +450,18 @@ pub const MAP: &[Reg] = &[
     rw(at::FDIRVLAN, !0, "FDIRVLAN"),
     rw(at::FDIRHASH, !0, "FDIRHASH"),
     rw(at::FDIRCMD, 0x3F7F_FFFF, "FDIRCMD"),
-    rws(at::FDIRFREE, !0, 0x8000_8000, "FDIRFREE"),
+    rws(at::FDIRFREE, !0, 0x8000, "FDIRFREE"),
     rw(at::FDIRDIP4M, !0, "FDIRDIP4M"),
     rw(at::FDIRSIP4M, !0, "FDIRSIP4M"),
     rw(at::FDIRTCPM, !0, "FDIRTCPM"),
     rw(at::FDIRUDPM, !0, "FDIRUDPM"),
     rc(0xEE4C, "FDIRLEN"),
     rc(at::FDIRUSTAT, "FDIRUSTAT"),
-    rc(0xEE54, "FDIRFSTAT"),
+    rc(at::FDIRFSTAT, "FDIRFSTAT"),
     rc(at::FDIRMATCH, "FDIRMATCH"),
     rc(at::FDIRMISS, "FDIRMISS"),
-    rws(0xEE68, !0, 0x3DAD_14E2, "FDIRHKEY"),
-    rws(0xEE6C, !0, 0x174D_3614, "FDIRSKEY"),
+    rws(at::FDIRHKEY, !0, 0x3DAD_14E2, "FDIRHKEY"),
+    rws(at::FDIRSKEY, !0, 0x174D_3614, "FDIRSKEY"),
     rw(at::FDIRM, 0x3F, "FDIRM"),
     rw(0xEE74, !0, "FDIRIP6M"),
     // Transmit DMA (8.2.3.9).
@@ -462,7 +478,7 @@ pub const MAP: &[Reg] = &[
     // DCB and rate limits (8.2.3.10).
     rw(0x2430, 0x7FFF, "RTRPCS"),
     rw(0x4900, 0x0040_0077, "RTTDCS"),
-    rw(0xCD00, 0xFF7F, "RTTPCS"),
+    rw(0xCD00, 0xFFC0_0160, "RTTPCS"),
     rw(0xC800, 0x00FF_FFFF, "RTTUP2TC"),
     row(0x2140, 4, 8, Rw, !0, "RTRPT4C"),
     row(0x2160, 4, 8, Ro, !0, "RTRPT4S"),
@@ -471,11 +487,11 @@ pub const MAP: &[Reg] = &[
     row(0x4930, 4, 8, Ro, !0, "RTTDT2S"),
     row(0xCD20, 4, 8, Rw, !0, "RTTPT2C"),
     row(0xCD40, 4, 8, Ro, !0, "RTTPT2S"),
-    rw(0x4904, 0x7F, "RTTDQSEL"),
+    rw(at::RTTDQSEL, 0x7F, "RTTDQSEL"),
     rw(0x4908, !0, "RTTDT1C"),
     ro(0x490C, 0, "RTTDT1S"),
-    rw(0x4984, 0x8FFF_FFFF, "RTTBCNRC"),
-    rw(0x4980, 0x3FF, "RTTBCNRM"),
+    rw(at::RTTBCNRC, 0x8FFF_FFFF, "RTTBCNRC"),
+    rw(at::RTTBCNRM, 0x3FF, "RTTBCNRM"),
     rw(0x498C, !0, "RTTBCNRD"),
     rw(0x4990, 0x100, "RTTDTECC"),
     rw(0x4A90, !0, "RTTBCNTG"),

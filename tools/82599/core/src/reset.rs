@@ -6,7 +6,7 @@
 //! |---|---|---|---|---|---|---|
 //! | power-on, machine reset | all | all | all | all, RSTI | all | kept |
 //! | CTRL.RST, CTRL.LRST, PF FLR | all | all | all | all, RSTI | all | kept |
-//! | VFCTRL.RST, VF FLR | - | of the VF, but TDWBAL/H | of the VF | of the VF; PFVFLRE set | kept | kept |
+//! | VFCTRL.RST, VF FLR | - | of the VF, but TDWBAL/H and the rate | of the VF | of the VF; PFVFLRE set | kept | kept |
 //! | CTRL_EXT.PFRSTD = 1 | - | - | - | RSTI to RSTD in all | kept | kept |
 
 use crate::device::Device;
@@ -47,6 +47,7 @@ impl Device {
         }
         self.irq.reset();
         self.fdir.clear();
+        self.five_tuples = 0;
         self.clock.reset();
         self.rx_done = 0;
         self.tx_done = 0;
@@ -96,9 +97,7 @@ impl Device {
         if first + per_pool <= crate::QUEUES {
             for q in first..first + per_pool {
                 self.rx[q] = RxQueue::default();
-                let kept = (self.tx[q].tdwbal, self.tx[q].tdwbah);
-                self.tx[q] = TxQueue::default();
-                (self.tx[q].tdwbal, self.tx[q].tdwbah) = kept;
+                self.tx[q].vf_reset();
                 self.rx_done &= !(1 << q);
                 self.tx_done &= !(1 << q);
                 self.tx_waiting &= !(1 << q);

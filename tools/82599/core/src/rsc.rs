@@ -197,7 +197,7 @@ impl Device {
             && rsc.length + payload.len() <= MAX_LENGTH
             && rsc.started < MAX_FRAMES
             && payload.len() <= size
-            && (fits || rsc.descriptors < most && self.rx[q].available() > 0);
+            && (fits || rsc.descriptors < most && self.rx[q].ring.available() > 0);
         if !follows {
             return false;
         }
@@ -216,11 +216,11 @@ impl Device {
         rsc.started += 1;
         rsc.frames += 1;
         if now < payload.len() {
-            let index = self.rx[q].head();
+            let index = self.rx[q].ring.head();
             let Some(descriptor) = self.fetch(host, function, q) else {
                 return false;
             };
-            self.rx[q].advance();
+            self.rx[q].ring.advance();
             // A descriptor in the middle says where the packet goes on.
             let status = rx::DD | (index & 0xFFFF) << 4;
             self.rsc_write_back(host, function, q, &rsc, status);
@@ -256,7 +256,7 @@ impl Device {
         };
         let low = u64::from(rsc.low | count) | u64::from(rsc.high) << 32;
         let high = u64::from(status) | (rsc.used as u64) << 32 | u64::from(rsc.vlan) << 48;
-        let address = self.rx[q].descriptor_address(rsc.index);
+        let address = self.rx[q].ring.address(rsc.index);
         host.dma_write(function, address, &low.to_le_bytes());
         host.dma_write(function, address.wrapping_add(8), &high.to_le_bytes());
     }
@@ -266,7 +266,7 @@ impl Device {
         let mut rsc = self.rx[q].rsc;
         self.rx[q].rsc.open = false;
         self.rsc_queues &= !(1 << q);
-        if !rsc.open || !self.rx[q].enabled() {
+        if !rsc.open || !self.rx[q].ring.enabled() {
             return;
         }
         let function = self.queue_function(q);

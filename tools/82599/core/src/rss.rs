@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive side scaling (datasheet 7.1.2.8): hash and redirection table.
+//! Receive side scaling (datasheet 7.1.2.8), hash and redirection table, and what it makes with pools and traffic
+//! classes: the queue of a frame that no filter sends elsewhere.
 
 use crate::device::Device;
 use crate::packet;
@@ -44,21 +45,50 @@ pub fn toeplitz(key: &[u8; 40], input: &[u8]) -> u32 {
 }
 
 impl Device {
-    /// Bits of a receive queue's number that RSS chooses, for MRQC.MRQE; `None`: RSS is off. In a pool, PSRTYPE.RQPL
-    /// says how many of them the pool uses.
-    pub(crate) fn rss_mask(&self, pool: Option<u8>) -> Option<u32> {
-        let mask = match self.reg(at::MRQC) & 0xF {
-            0x1 | 0x4 | 0x5 => 0xF,
-            0xA => 0x3,
-            0xB => 0x1,
-            _ => return None,
+    /// The receive queue of a frame by its pool, its traffic class and its hash (MRQC.MRQE; datasheet 7.1.2.1 and 7.1.2.2).
+    pub(crate) fn default_queue(
+        &self,
+        frame: &[u8],
+        p: &Packet,
+        pool: Option<u8>,
+    ) -> (Hash, usize) {
+        let base = pool.map_or(0, |n| usize::from(n) * self.queues_per_pool());
+        let class = || {
+            let priority = 3 * (p.vlan.unwrap_or(0) >> 13);
+            (self.reg(at::RTRUP2TC) >> priority & 7) as usize
         };
-        let Some(pool) = pool else { return Some(mask) };
-        let bits = self.reg(at::PSRTYPE + 4 * u32::from(pool)) >> 29;
-        Some(mask & ((1 << bits) - 1))
+        // Entries of the redirection table; RQTC says how many bits of them a class uses, PSRTYPE.RQPL a pool.
+        let hashed = |mask: u32| {
+            let hash = self.rss_hash(frame, p);
+            (hash, (self.rss_entry(hash) & mask) as usize)
+        };
+        let of_class = |tc: usize, space: usize| {
+            let bits = self.reg(at::RQTC) >> (4 * tc) & 7;
+            let (hash, entry) = hashed((1 << bits) - 1);
+            (hash, tc * space + entry)
+        };
+        let of_pool = |mask: u32| {
+            let bits = pool.map_or(7, |n| self.reg(at::PSRTYPE + 4 * u32::from(n)) >> 29);
+            let (hash, entry) = hashed(mask & ((1 << bits) - 1));
+            (hash, base + entry)
+        };
+        match self.reg(at::MRQC) & 0xF {
+            0x1 => of_pool(0xF),
+            // Traffic classes: 8 with 16 queues each, 4 with 32.
+            0x2 => (Hash::default(), 16 * class()),
+            0x3 => (Hash::default(), 32 * (class() & 3)),
+            0x4 => of_class(class(), 16),
+            0x5 => of_class(class() & 3, 32),
+            0xA => of_pool(0x3),
+            0xB => of_pool(0x1),
+            // Pools with a queue for each class.
+            0xC => (Hash::default(), base + class()),
+            0xD => (Hash::default(), base + (class() & 3)),
+            _ => (Hash::default(), base),
+        }
     }
 
-    pub(crate) fn rss_hash(&self, frame: &[u8], p: &Packet) -> Hash {
+    fn rss_hash(&self, frame: &[u8], p: &Packet) -> Hash {
         let fields = self.reg(at::MRQC);
         let enabled = |bit: u32| fields & bit != 0;
         let ports = |protocol: u8| p.data != 0 && p.protocol == protocol;
@@ -111,7 +141,7 @@ impl Device {
     }
 
     /// The entry of the redirection table for a hash.
-    pub(crate) fn rss_entry(&self, hash: Hash) -> u32 {
+    fn rss_entry(&self, hash: Hash) -> u32 {
         if hash.kind == 0 {
             return 0;
         }

@@ -13,15 +13,16 @@ use crate::mac;
 use crate::packet;
 use crate::packet::Packet;
 use crate::regs::at;
+use crate::ring::Effect;
+use crate::ring::Kind;
+use crate::ring::Ring;
+use crate::ring::SPACE;
 use crate::rsc::Coalesced;
 use crate::rsc::First;
 use crate::stats::FCS;
 use crate::switch::Choice;
 use crate::switch::Route;
 use crate::switch::Source;
-
-/// Bytes of register space of a queue.
-pub const SPACE: u32 = 0x40;
 
 /// How long a frame waits for a descriptor before it is lost, nanoseconds: stands in for the packet
 /// buffer's 512 KB and for the fact that a real wire delivers frames one after the other.
@@ -32,10 +33,14 @@ const FETCH: usize = 16;
 /// Descriptors of the longest frame with the smallest buffer.
 const MAX_DESCRIPTORS: usize = MAX_FRAME / 1024 + 2;
 
-const RXDCTL_ENABLE: u32 = 1 << 25;
 const RXDCTL_VME: u32 = 1 << 30;
-const RXDCTL_MASK: u32 = 0x4200_0000;
-const RXDCTL_SWFLSH: u32 = 1 << 26;
+const KIND: Kind = Kind {
+    head: "RDH",
+    queue: "receive queue",
+    base_ignored: 0,
+    dca: 0xFF00_A2E0,
+    control: 0x4200_0000,
+};
 const SRRCTL_DROP_EN: u32 = 1 << 28;
 const SRRCTL_MASK: u32 = 0x1FC0_3F1F;
 /// 2 KB buffers, 256 bytes for headers.
@@ -82,16 +87,10 @@ const SPLIT_L2: u32 = 1 << 12;
 /// A receive queue.
 #[derive(Clone, Debug)]
 pub struct RxQueue {
-    rdbal: u32,
-    rdbah: u32,
-    rdlen: u32,
-    head: u32,
-    tail: u32,
+    pub(crate) ring: Ring,
     srrctl: u32,
-    rxdctl: u32,
     pub(crate) rscctl: u32,
     pub(crate) rsc: Coalesced,
-    dca: u32,
     /// PFQDE.
     drop_forced: bool,
     hide_vlan: bool,
@@ -106,16 +105,10 @@ pub struct RxQueue {
 impl Default for RxQueue {
     fn default() -> Self {
         Self {
-            rdbal: 0,
-            rdbah: 0,
-            rdlen: 0,
-            head: 0,
-            tail: 0,
+            ring: Ring::default(),
             srrctl: SRRCTL_RESET,
-            rxdctl: 0,
             rscctl: 0,
             rsc: Coalesced::default(),
-            dca: 0,
             drop_forced: false,
             hide_vlan: false,
             full_since: 0,
@@ -127,40 +120,6 @@ impl Default for RxQueue {
 }
 
 impl RxQueue {
-    fn base(&self) -> u64 {
-        u64::from(self.rdbah) << 32 | u64::from(self.rdbal)
-    }
-
-    fn count(&self) -> u32 {
-        self.rdlen / 16
-    }
-
-    pub(crate) fn enabled(&self) -> bool {
-        self.rxdctl & RXDCTL_ENABLE != 0
-    }
-
-    pub(crate) fn head(&self) -> u32 {
-        self.head
-    }
-
-    /// The head moves on.
-    pub(crate) fn advance(&mut self) {
-        self.head = (self.head + 1) % self.count().max(1);
-    }
-
-    pub(crate) fn descriptor_address(&self, index: u32) -> u64 {
-        self.base().wrapping_add(16 * u64::from(index))
-    }
-
-    /// Descriptors the hardware owns.
-    pub(crate) fn available(&self) -> u32 {
-        let count = self.count();
-        if !self.enabled() || self.tail >= count || self.head >= count {
-            return 0;
-        }
-        (self.tail + count - self.head) % count
-    }
-
     pub(crate) fn buffer_size(&self) -> usize {
         ((self.srrctl & 0x1F) as usize).max(1) * 1024
     }
@@ -265,15 +224,11 @@ impl Device {
         offset: u32,
     ) -> u32 {
         let queue = &self.rx[q];
+        if let Some(value) = queue.ring.read(offset) {
+            return value;
+        }
         match offset {
-            0x00 => queue.rdbal,
-            0x04 => queue.rdbah,
-            0x08 => queue.rdlen,
-            0x0C => queue.dca,
-            0x10 => queue.head,
             0x14 => queue.srrctl,
-            0x18 => queue.tail,
-            0x28 => queue.rxdctl,
             0x2C => queue.rscctl,
             _ => {
                 self.violation(
@@ -299,67 +254,35 @@ impl Device {
     ) {
         let at = 0x1000 + SPACE * q as u32 + offset;
         let queue = &mut self.rx[q];
-        let live = queue.enabled();
-        let mask = match offset {
-            0x00 => 0xFFFF_FF80,
-            0x04 => !0,
-            0x08 => 0x000F_FF80,
-            0x0C => 0xFF00_A2E0,
-            0x14 => SRRCTL_MASK,
-            0x18 => 0xFFFF,
-            0x28 => RXDCTL_MASK | RXDCTL_SWFLSH,
-            0x2C => 0xD,
-            _ => 0,
-        };
-        match offset {
-            0x00 => queue.rdbal = value & mask,
-            0x04 => queue.rdbah = value,
-            0x08 => queue.rdlen = value & mask,
-            0x0C => queue.dca = value & mask,
-            0x10 => {
-                // Read-only. Drivers write 0 while the queue is off, which is what it holds then.
-                if live || value != 0 {
-                    return self.violation(host, function, at, value, Problem::ReadOnly, "RDH");
-                }
-                queue.head = 0;
-                queue.forget();
-                return;
-            }
-            0x14 => queue.srrctl = value & mask,
-            0x18 => {
-                queue.tail = value & mask;
+        let (effect, mut problem) = queue.ring.write(offset, value, &KIND);
+        match effect {
+            Effect::Changed | Effect::Rewound | Effect::Switched => queue.forget(),
+            Effect::Stored => {}
+            Effect::Tail => {
                 queue.full_since = 0;
                 if self.tx_waiting != 0 {
                     self.resume_transmit(host);
                 }
                 self.offer_again(host);
-                return;
             }
-            0x28 => {
-                queue.rxdctl = value & RXDCTL_MASK;
-                if live != queue.enabled() {
-                    queue.head = 0;
-                    queue.forget();
+            Effect::Foreign => {
+                let (register, mask) = match offset {
+                    0x14 => (&mut queue.srrctl, SRRCTL_MASK),
+                    0x2C => (&mut queue.rscctl, 0xD),
+                    0x1C | 0x20 | 0x24 | 0x30 | 0x34 | 0x38 => {
+                        let (problem, name) = (Problem::ReadOnly, "statistics");
+                        return self.violation(host, function, at, value, problem, name);
+                    }
+                    _ => return self.violation(host, function, at, value, Problem::Reserved, ""),
+                };
+                *register = value & mask;
+                if value & !mask != 0 {
+                    problem = Some((Problem::ReservedBits, KIND.queue));
                 }
             }
-            0x2C => queue.rscctl = value & mask,
-            0x1C | 0x20 | 0x24 | 0x30 | 0x34 | 0x38 => {
-                return self.violation(host, function, at, value, Problem::ReadOnly, "statistics");
-            }
-            _ => return self.violation(host, function, at, value, Problem::Reserved, ""),
         }
-        if offset < 0x0C {
-            self.rx[q].forget();
-        }
-        if value & !mask != 0 {
-            self.violation(
-                host,
-                function,
-                at,
-                value,
-                Problem::ReservedBits,
-                "receive queue",
-            );
+        if let Some((problem, name)) = problem {
+            self.violation(host, function, at, value, problem, name);
         }
     }
 
@@ -416,7 +339,7 @@ impl Device {
             return true;
         }
         let route = self.route(frame, &p, Source::Wire);
-        if !self.has_room(host, frame, &p, route, segments) {
+        if !self.has_room(host, frame, &p, route, Source::Wire, segments) {
             return false;
         }
         self.count_received(frame, route.pools != 0);
@@ -436,6 +359,7 @@ impl Device {
         frame: &[u8],
         p: &Packet,
         route: Route,
+        source: Source,
         segments: usize,
     ) -> bool {
         let virtualized = self.virtualized();
@@ -444,22 +368,16 @@ impl Device {
             let pool = pools.trailing_zeros() as u8;
             pools &= pools - 1;
             let pool = virtualized.then_some(pool);
-            let base = pool.map_or(0, |n| usize::from(n) * self.queues_per_pool());
-            let q = match self.rss_mask(pool) {
-                Some(mask) => base + (self.rss_entry(self.rss_hash(frame, p)) & mask) as usize,
-                None => base,
-            };
-            let Some(queue) = self.rx.get(q) else {
-                continue;
-            };
-            if !queue.enabled() || !self.pool_enabled(at::VFRE, pool) {
+            let choice = self.choose_queue(frame, p, pool, source);
+            let (q, queue) = (choice.queue, &self.rx[choice.queue]);
+            if choice.drop || !queue.ring.enabled() || !self.pool_enabled(at::VFRE, pool) {
                 continue;
             }
             let each = (frame.len() + FCS).div_ceil(queue.buffer_size()) as u32;
             let need = each
                 .saturating_mul(segments as u32)
-                .min(queue.count().saturating_sub(1));
-            if need <= queue.available() && need != 0 {
+                .min(queue.ring.count().saturating_sub(1));
+            if need <= queue.ring.available() && need != 0 {
                 self.rx[q].full_since = 0;
                 continue;
             }
@@ -514,6 +432,9 @@ impl Device {
                 continue;
             }
             let choice = self.choose_queue(frame, p, pool, source);
+            if let Some(found) = choice.matched {
+                self.fdir_count_match(found);
+            }
             if !choice.drop {
                 self.store(host, frame, p, pool, choice, status);
             }
@@ -528,14 +449,14 @@ impl Device {
         q: usize,
     ) -> Option<[u64; 2]> {
         let queue = &mut self.rx[q];
-        let available = queue.available();
+        let available = queue.ring.available();
         if available == 0 {
             return None;
         }
         if queue.fetched_from == queue.fetched_to {
-            let n = (available.min(queue.count() - queue.head) as usize).min(FETCH);
+            let n = (available.min(queue.ring.count() - queue.ring.head()) as usize).min(FETCH);
             let mut bytes = [0u8; 16 * FETCH];
-            let address = queue.base().wrapping_add(16 * u64::from(queue.head));
+            let address = queue.ring.address(queue.ring.head());
             if !host.dma_read(function, address, &mut bytes[..16 * n]) {
                 self.violation(
                     host,
@@ -603,7 +524,7 @@ impl Device {
         let q = choice.queue;
         let function = self.queue_function(q);
         let queue = &self.rx[q];
-        if !queue.enabled() {
+        if !queue.ring.enabled() {
             return;
         }
         let mut vlan = 0;
@@ -615,7 +536,7 @@ impl Device {
             [0; 4]
         };
         let check: &[u8] = if keep { &check } else { &[] };
-        let strip = queue.rxdctl & RXDCTL_VME != 0 || queue.hide_vlan;
+        let strip = queue.ring.control() & RXDCTL_VME != 0 || queue.hide_vlan;
         let stored = match p.vlan {
             Some(tag) if strip => {
                 if !queue.hide_vlan {
@@ -652,7 +573,7 @@ impl Device {
             self.rsc_close(host, q);
         }
         let queue = &self.rx[q];
-        if descriptors > queue.available() as usize || descriptors > MAX_DESCRIPTORS {
+        if descriptors > queue.ring.available() as usize || descriptors > MAX_DESCRIPTORS {
             let drops = queue.drops();
             self.count_dropped(q, drops);
             if !drops {
@@ -695,8 +616,8 @@ impl Device {
             let last = i + 1 == descriptors;
             let length = (to - from) as u32;
             let flags = if last { status | DD | EOP } else { DD };
-            let index = self.rx[q].head;
-            self.rx[q].advance();
+            let index = self.rx[q].ring.head();
+            self.rx[q].ring.advance();
             if coalesces && descriptors == 1 {
                 let address = descriptor[0] & !1;
                 let first = First {
@@ -713,7 +634,7 @@ impl Device {
                     return;
                 }
             }
-            let address = self.rx[q].descriptor_address(index);
+            let address = self.rx[q].ring.address(index);
             let upper = if legacy {
                 let errors = (flags >> 30 & 3) << 6;
                 u64::from(length)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Which queues a frame goes to: MAC and VLAN filters (datasheet 7.1.1), pools (7.10.3), the switch between the
-//! port's functions (7.10.3.4) and anti-spoofing (7.10.3.9.2).
+//! port's functions (7.10.3.4), mirroring (7.10.3) and anti-spoofing (7.10.3.9.2).
 
 use crate::QUEUES;
 use crate::device::Device;
@@ -26,7 +26,14 @@ const VMOLR_MPE: u32 = 1 << 28;
 const VLVF_VIEN: u32 = 1 << 31;
 const MTQC_VT_ENA: u32 = 1 << 1;
 const ETQF_EN: u32 = 1 << 31;
+const ETQF_POOL_EN: u32 = 1 << 26;
 const ETQS_QUEUE_EN: u32 = 1 << 31;
+/// Rules of PFMRCTL.
+const MIRRORS: u32 = 4;
+const MRCTL_POOLS: u32 = 1;
+const MRCTL_UPLINK: u32 = 1 << 1;
+const MRCTL_DOWNLINK: u32 = 1 << 2;
+const MRCTL_VLANS: u32 = 1 << 3;
 
 /// Where a frame comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +49,8 @@ pub enum Source {
 pub struct Route {
     /// Pools; without virtualization bit 0 stands for the port.
     pub pools: u64,
-    /// Whether an exact unicast filter took it.
-    pub exact: bool,
+    /// Whether a frame from a pool leaves the port, too.
+    pub wire: bool,
     /// Whether only an inexact filter took it (descriptor bit PIF).
     pub inexact: bool,
 }
@@ -59,6 +66,8 @@ pub struct Choice {
     pub etqf: Option<u32>,
     /// Flow director's hash, if it is reported.
     pub fdir: Option<u32>,
+    /// Whether the flow director has a filter; `None` if it was not asked.
+    pub matched: Option<bool>,
     /// Flow director says drop.
     pub drop: bool,
 }
@@ -160,10 +169,15 @@ impl Device {
         self.table_bit(at::VFTA, u32::from(tag & 0xFFF))
     }
 
+    /// The entry of VLVF that holds a VLAN.
+    fn vlan_entry(&self, tag: u16) -> Option<u32> {
+        let wanted = VLVF_VIEN | u32::from(tag & 0xFFF);
+        (0..64).find(|i| self.reg(at::VLVF + 4 * i) == wanted)
+    }
+
     /// Pools of a VLAN, if VLVF holds it.
     fn vlan_pools(&self, tag: u16) -> Option<u64> {
-        let wanted = VLVF_VIEN | u32::from(tag & 0xFFF);
-        let entry = (0..64).find(|i| self.reg(at::VLVF + 4 * i) == wanted)?;
+        let entry = self.vlan_entry(tag)?;
         let words = (
             self.reg(at::VLVFB + 8 * entry),
             self.reg(at::VLVFB + 8 * entry + 4),
@@ -176,18 +190,17 @@ impl Device {
         let filter_vlan = self.reg(at::VLNCTRL) & VLNCTRL_VFE != 0;
         if let Some(tag) = p.vlan {
             if filter_vlan && !self.vlan_in_table(tag) {
-                return Route::default();
+                return Route {
+                    wire: true,
+                    ..Route::default()
+                };
             }
         }
-        let mut route = if self.virtualized() {
+        if self.virtualized() {
             self.route_pools(frame, p, source, filter_vlan)
         } else {
             self.route_port(frame)
-        };
-        if let Source::Pool(n) = source {
-            route.pools &= !(1 << n);
         }
-        route
     }
 
     /// Without virtualization: is the frame for this port?
@@ -210,7 +223,7 @@ impl Device {
         };
         Route {
             pools: u64::from(exact || inexact),
-            exact,
+            wire: false,
             inexact: !exact && inexact,
         }
     }
@@ -261,48 +274,92 @@ impl Device {
             Some(_) => {}
             None => pools &= self.pools_with(VMOLR_AUPE),
         }
+        if source == Source::Wire {
+            if let Some(n) = self.ethertype_pool(p) {
+                pools = if taken { 1 << n } else { 0 };
+            }
+        }
+        let sender = match source {
+            Source::Pool(n) => 1 << n,
+            Source::Wire => 0,
+        };
+        let wire = sender != 0 && (destination[0] & 1 != 0 || !exact || pools & !sender == 0);
         if self.reg(at::VT_CTL) & VT_CTL_REPLEN == 0 {
             pools &= pools.wrapping_neg();
+        } else if taken || wire {
+            pools |= self.mirrors(p, source, pools, wire);
         }
         Route {
-            pools,
-            exact,
+            pools: pools & !sender,
+            wire,
             inexact: !exact,
         }
     }
 
+    /// Pools that get a copy of a frame on its way to `pools` and maybe to the wire.
+    fn mirrors(&self, p: &Packet, source: Source, pools: u64, wire: bool) -> u64 {
+        (0..MIRRORS).fold(0, |copies, rule| {
+            let control = self.reg(at::PFMRCTL + 4 * rule);
+            let has = |bit: u32| control & bit != 0;
+            let pair = |table: u32| {
+                let (low, high) = (self.reg(table + 4 * rule), self.reg(table + 16 + 4 * rule));
+                u64::from(low) | u64::from(high) << 32
+            };
+            // The VLANs of a rule are entries of PFVLVF.
+            let vlan = || {
+                p.vlan
+                    .and_then(|tag| self.vlan_entry(tag))
+                    .is_some_and(|entry| pair(at::PFMRVLAN) >> entry & 1 != 0)
+            };
+            let copied = has(MRCTL_POOLS) && pools & pair(at::PFMRVM) != 0
+                || has(MRCTL_UPLINK) && source == Source::Wire
+                || has(MRCTL_DOWNLINK) && wire
+                || has(MRCTL_VLANS) && vlan();
+            copies | u64::from(copied) << (control >> 8 & 0x3F)
+        })
+    }
+
+    /// The pool that an EtherType filter sends frames to.
+    fn ethertype_pool(&self, p: &Packet) -> Option<u32> {
+        let wanted = ETQF_EN | ETQF_POOL_EN | u32::from(p.ethertype);
+        (0..8)
+            .map(|i| self.reg(at::ETQF + 4 * i))
+            .find(|etqf| etqf & (ETQF_EN | ETQF_POOL_EN | 0xFFFF) == wanted)
+            .map(|etqf| etqf >> 20 & 0x3F)
+    }
+
     /// The receive queue of a frame in a pool (datasheet 7.1.2).
     pub(crate) fn choose_queue(
-        &mut self,
+        &self,
         frame: &[u8],
         p: &Packet,
         pool: Option<u8>,
         source: Source,
     ) -> Choice {
         let mut choice = Choice::default();
-        let per_pool = self.queues_per_pool();
-        let base = pool.map_or(0, |n| usize::from(n) * per_pool);
-        choice.queue = base;
+        (choice.hash, choice.queue) = self.default_queue(frame, p, pool);
         for i in 0..8 {
             let etqf = self.reg(at::ETQF + 4 * i);
             if etqf & ETQF_EN != 0 && etqf & 0xFFFF == u32::from(p.ethertype) {
                 choice.etqf = Some(i);
                 let select = self.reg(at::ETQS + 4 * i);
                 if select & ETQS_QUEUE_EN != 0 && source == Source::Wire {
+                    choice.hash = crate::rss::Hash::default();
                     choice.queue = (select >> 16 & 0x7F) as usize;
                     return choice;
                 }
             }
         }
-        if let Some(mask) = self.rss_mask(pool) {
-            choice.hash = self.rss_hash(frame, p);
-            choice.queue = base + (self.rss_entry(choice.hash) & mask) as usize;
-        }
         if source == Source::Wire {
-            if let Some(found) = self.fdir_match(frame, p, pool) {
-                choice.drop = found.drop;
-                choice.queue = found.queue.unwrap_or(choice.queue);
-                choice.fdir = found.report.then_some(found.hash);
+            if let Some(queue) = self.tuple_queue(frame, p, pool) {
+                choice.queue = queue;
+            } else if let Some(found) = self.fdir_match(frame, p, pool) {
+                choice.matched = Some(found.is_some());
+                if let Some(found) = found {
+                    choice.drop = found.drop;
+                    choice.queue = found.queue.unwrap_or(choice.queue);
+                    choice.fdir = found.report.then_some(found.hash);
+                }
             }
         }
         choice.queue = choice.queue.min(QUEUES - 1);

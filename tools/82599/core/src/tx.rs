@@ -10,10 +10,12 @@ use crate::device::Problem;
 use crate::mac;
 use crate::packet;
 use crate::regs::at;
+use crate::ring::DESCRIPTOR;
+use crate::ring::Effect;
+use crate::ring::Kind;
+use crate::ring::Ring;
+use crate::ring::SPACE;
 use crate::switch::Source;
-
-/// Bytes of register space of a queue.
-pub const SPACE: u32 = 0x40;
 
 /// Room in front of a frame for a VLAN tag.
 const HEADROOM: usize = 4;
@@ -34,14 +36,25 @@ const MAX_SEGMENTS: usize = 4096;
 const BUDGET: u32 = 2048;
 const MIN_FRAME: usize = 60;
 
-const TXDCTL_ENABLE: u32 = 1 << 25;
-const TXDCTL_SWFLSH: u32 = 1 << 26;
-const TXDCTL_MASK: u32 = 0x027F_7F7F;
+const KIND: Kind = Kind {
+    head: "TDH",
+    queue: "transmit queue",
+    // Drivers may write them.
+    base_ignored: 0x7F,
+    dca: 0xFF00_2A20,
+    control: 0x027F_7F7F,
+};
 const DMATXCTL_TE: u32 = 1;
 const TDWBAL_HEAD_WB: u32 = 1;
 const PFDTXGSWC_LBEN: u32 = 1;
 const VMVIR_DEFAULT: u32 = 1 << 30;
 const VMVIR_NEVER: u32 = 1 << 31;
+
+// RTTBCNRC.
+const RS_ENA: u32 = 1 << 31;
+const RATE_FACTOR: u32 = 0x0FFF_FFFF;
+/// Octets of a frame on the wire that are not in memory: preamble, frame check sequence, gap.
+const OVERHEAD: usize = 24;
 
 // Descriptor, third dword.
 const CMD_EOP: u32 = 1 << 24;
@@ -107,32 +120,37 @@ impl Context {
 /// A transmit queue.
 #[derive(Clone, Debug, Default)]
 pub struct TxQueue {
-    tdbal: u32,
-    tdbah: u32,
-    tdlen: u32,
-    head: u32,
-    tail: u32,
-    txdctl: u32,
-    dca: u32,
+    ring: Ring,
     /// Survive a VF's reset.
     pub(crate) tdwbal: u32,
     pub(crate) tdwbah: u32,
     contexts: [Context; 2],
     /// A packet with too many descriptors is being skipped.
     skipping: bool,
+    /// RTTBCNRC, and when the queue may send again.
+    rate: u32,
+    send_at: u64,
 }
 
 impl TxQueue {
-    fn base(&self) -> u64 {
-        u64::from(self.tdbah) << 32 | u64::from(self.tdbal)
+    /// A reset of the VF leaves TDWBAL/H, and what the PF has set.
+    pub(crate) fn vf_reset(&mut self) {
+        *self = Self {
+            tdwbal: self.tdwbal,
+            tdwbah: self.tdwbah,
+            rate: self.rate,
+            send_at: self.send_at,
+            ..Self::default()
+        };
     }
 
-    fn count(&self) -> u32 {
-        self.tdlen / 16
-    }
-
-    fn enabled(&self) -> bool {
-        self.txdctl & TXDCTL_ENABLE != 0
+    /// Nanoseconds that `octets` on the wire take at the queue's rate; 0 if it has none.
+    fn time_of(&self, octets: usize) -> u64 {
+        if self.rate & RS_ENA == 0 {
+            return 0;
+        }
+        // The rate factor, by which the queue is slower than 10 Gb/s, has 14 integer and 14 fractional bits.
+        (octets as u64 * 8 * u64::from(self.rate & RATE_FACTOR)) / (10 << 14)
     }
 }
 
@@ -160,14 +178,10 @@ struct Gather {
 impl Device {
     pub(crate) fn tx_read<H: Host>(&mut self, host: &mut H, q: usize, offset: u32) -> u32 {
         let queue = &self.tx[q];
+        if let Some(value) = queue.ring.read(offset) {
+            return value;
+        }
         match offset {
-            0x00 => queue.tdbal,
-            0x04 => queue.tdbah,
-            0x08 => queue.tdlen,
-            0x0C => queue.dca,
-            0x10 => queue.head,
-            0x18 => queue.tail,
-            0x28 => queue.txdctl,
             // QPTC.
             0x30 if q < 16 => {
                 let at = 0x6000 + SPACE * q as u32 + offset;
@@ -201,58 +215,61 @@ impl Device {
     ) {
         let at = 0x6000 + SPACE * q as u32 + offset;
         let queue = &mut self.tx[q];
-        let live = queue.enabled();
-        let mask = match offset {
-            // The low bits of TDBAL are ignored; drivers may write them.
-            0x00 | 0x04 | 0x3C => !0,
-            0x08 => 0x000F_FF80,
-            0x0C => 0xFF00_2A20,
-            0x18 => 0xFFFF,
-            0x28 => TXDCTL_MASK | TXDCTL_SWFLSH,
-            0x38 => !2,
-            _ => 0,
-        };
-        match offset {
-            0x00 => queue.tdbal = value & 0xFFFF_FF80,
-            0x04 => queue.tdbah = value,
-            0x08 => queue.tdlen = value & mask,
-            0x0C => queue.dca = value & mask,
-            0x10 => {
-                // Read-only. Drivers write 0 while the queue is off, which is what it holds then.
-                if live || value != 0 {
-                    return self.violation(host, function, at, value, Problem::ReadOnly, "TDH");
+        let (effect, mut problem) = queue.ring.write(offset, value, &KIND);
+        match effect {
+            Effect::Changed | Effect::Rewound | Effect::Stored => {}
+            Effect::Tail => self.transmit_queue(host, q),
+            Effect::Switched => {
+                queue.contexts = [Context::default(); 2];
+                queue.skipping = false;
+                self.transmit_queue(host, q);
+            }
+            Effect::Foreign => match offset {
+                0x38 => {
+                    queue.tdwbal = value & !2;
+                    if value & 2 != 0 {
+                        problem = Some((Problem::ReservedBits, "TDWBAL"));
+                    }
                 }
-                queue.head = 0;
-                return;
-            }
-            0x18 => {
-                queue.tail = value & mask;
-                return self.transmit_queue(host, q);
-            }
-            0x28 => {
-                queue.txdctl = value & TXDCTL_MASK;
-                if live != queue.enabled() {
-                    queue.head = 0;
-                    queue.contexts = [Context::default(); 2];
-                    queue.skipping = false;
-                    self.transmit_queue(host, q);
-                }
-            }
-            0x30 => return self.violation(host, function, at, value, Problem::ReadOnly, "QPTC"),
-            0x38 => queue.tdwbal = value & mask,
-            0x3C => queue.tdwbah = value,
-            _ => return self.violation(host, function, at, value, Problem::Reserved, ""),
+                0x3C => queue.tdwbah = value,
+                0x30 => problem = Some((Problem::ReadOnly, "QPTC")),
+                _ => problem = Some((Problem::Reserved, "")),
+            },
         }
-        if value & !mask != 0 {
-            self.violation(
-                host,
-                function,
-                at,
-                value,
-                Problem::ReservedBits,
-                "transmit queue",
-            );
+        if let Some((problem, name)) = problem {
+            self.violation(host, function, at, value, problem, name);
         }
+    }
+
+    /// RTTBCNRC of the queue that RTTDQSEL selects.
+    pub(crate) fn rate_read(&self) -> u32 {
+        self.tx[(self.reg(at::RTTDQSEL) & 0x7F) as usize].rate
+    }
+
+    pub(crate) fn rate_write<H: Host>(&mut self, host: &mut H, value: u32) {
+        let queue = &mut self.tx[(self.reg(at::RTTDQSEL) & 0x7F) as usize];
+        queue.rate = value;
+        queue.send_at = 0;
+        self.resume_transmit(host);
+    }
+
+    /// Whether a queue's rate lets it send now. If not, it is asked again in time.
+    fn rate_allows<H: Host>(&mut self, host: &mut H, q: usize) -> bool {
+        if self.tx[q].rate & RS_ENA == 0 {
+            return true;
+        }
+        let now = host.now();
+        // An idle queue saves up no more than RTTBCNRM.MMW_SIZE KB.
+        let window = ((self.reg(at::RTTBCNRM) & 0x3FF) as usize).max(1) << 10;
+        let queue = &mut self.tx[q];
+        if queue.send_at <= now {
+            queue.send_at = queue.send_at.max(now.saturating_sub(queue.time_of(window)));
+            return true;
+        }
+        let time = queue.send_at;
+        self.tx_waiting |= 1 << q;
+        self.want_wake(host, time);
+        false
     }
 
     /// Queues that waited go on.
@@ -266,12 +283,7 @@ impl Device {
     }
 
     fn transmitting(&self, q: usize) -> bool {
-        let queue = &self.tx[q];
-        let (count, head, tail) = (queue.count(), queue.head, queue.tail);
-        queue.enabled()
-            && head != tail
-            && head < count
-            && tail < count
+        self.tx[q].ring.available() != 0
             && self.reg(at::DMATXCTL) & DMATXCTL_TE != 0
             && self.master_enabled()
             && self.link_up()
@@ -284,21 +296,18 @@ impl Device {
             return;
         }
         let function = self.queue_function(q);
-        let (base, count, tail) = (self.tx[q].base(), self.tx[q].count(), self.tx[q].tail);
+        let ring = self.tx[q].ring;
+        let (count, tail) = (ring.count(), ring.tail());
         // The buffers are taken so that a frame in them can be passed to the other units.
         let mut buffer = core::mem::take(&mut self.tx_buffer);
         let mut packet = Gather::default();
         self.tx_work = 0;
-        let mut at = self.tx[q].head;
+        let mut at = ring.head();
         'ring: while at != tail {
             let run = if tail > at { tail - at } else { count - at };
             let n = (run as usize).min(FETCH);
-            let mut bytes = [0u8; 16 * FETCH];
-            if !host.dma_read(
-                function,
-                base.wrapping_add(16 * u64::from(at)),
-                &mut bytes[..16 * n],
-            ) {
+            let mut bytes = [0u8; DESCRIPTOR as usize * FETCH];
+            if !host.dma_read(function, ring.address(at), &mut bytes[..16 * n]) {
                 self.violation(
                     host,
                     function,
@@ -310,6 +319,9 @@ impl Device {
                 break;
             }
             for descriptor in bytes[..16 * n].chunks_exact(16) {
+                if packet.descriptors == 0 && !self.rate_allows(host, q) {
+                    break 'ring;
+                }
                 if self.tx_work >= BUDGET && packet.descriptors == 0 {
                     self.tx_waiting |= 1 << q;
                     let now = host.now();
@@ -342,7 +354,7 @@ impl Device {
                     }
                     // It is done with; one in the middle of a packet is done with when the packet is.
                     if packet.descriptors == 0 {
-                        self.tx[q].head = next;
+                        self.tx[q].ring.set_head(next);
                         if command & CMD_RS != 0 {
                             self.report(host, function, q, at);
                         }
@@ -372,7 +384,7 @@ impl Device {
                             "too many",
                         );
                         self.tx[q].skipping = true;
-                        self.tx[q].head = at;
+                        self.tx[q].ring.set_head(at);
                         packet = Gather::default();
                     }
                     continue;
@@ -381,8 +393,8 @@ impl Device {
                     self.tx_waiting |= 1 << q;
                     break 'ring;
                 }
-                let first = self.tx[q].head;
-                self.tx[q].head = at;
+                let first = self.tx[q].ring.head();
+                self.tx[q].ring.set_head(at);
                 for i in 0..packet.descriptors.min(MAX_DESCRIPTORS) {
                     if packet.reports >> i & 1 != 0 {
                         self.report(host, function, q, (first + i) % count);
@@ -444,9 +456,9 @@ impl Device {
         let queue = &self.tx[q];
         if queue.tdwbal & TDWBAL_HEAD_WB != 0 {
             let address = u64::from(queue.tdwbah) << 32 | u64::from(queue.tdwbal & !3);
-            host.dma_write(function, address, &queue.head.to_le_bytes());
+            host.dma_write(function, address, &queue.ring.head().to_le_bytes());
         } else {
-            let address = queue.base().wrapping_add(16 * u64::from(index) + 12);
+            let address = queue.ring.address(index).wrapping_add(12);
             host.dma_write(function, address, &DD.to_le_bytes());
         }
         self.tx_done |= 1 << q;
@@ -676,14 +688,15 @@ impl Device {
             if self.reg(at::PFDTXGSWC) & PFDTXGSWC_LBEN != 0 && self.virtualized() {
                 let source = Source::Pool(pool);
                 let route = self.route(frame, &p, source);
-                if may_wait && !self.has_room(host, frame, &p, route, segments) {
+                if may_wait && !self.has_room(host, frame, &p, route, source, segments) {
                     return Outcome::Wait;
                 }
                 self.distribute(host, frame, &p, route, source);
-                wire = frame[0] & 1 != 0 || !route.exact || route.pools == 0;
+                wire = route.wire;
             }
         }
         self.count_sent(q, pool, frame);
+        self.tx[q].send_at += self.tx[q].time_of(frame.len() + OVERHEAD);
         if wire {
             self.count_wire(frame);
             host.send(frame);
@@ -694,7 +707,7 @@ impl Device {
     fn loop_room<H: Host>(&mut self, host: &mut H, frame: &[u8], segments: usize) -> bool {
         let p = packet::parse(frame, self.vlan_type());
         let route = self.route(frame, &p, Source::Wire);
-        self.has_room(host, frame, &p, route, segments)
+        self.has_room(host, frame, &p, route, Source::Wire, segments)
     }
 }
 

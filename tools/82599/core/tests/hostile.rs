@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random guests. The fuzz target in ../fuzz looks further.
+//! Random guests. The fuzz target in ../fuzz looks further; scripts/fuzz-82599 runs it.
 
 mod suite;
 
@@ -13,12 +13,33 @@ use suite::PF;
 use suite::hostile;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_breaks(data in prop::collection::vec(any::<u8>(), 0..4000)) {
         hostile::run(&data);
     }
+}
+
+/// The same guests in every run, with the checks of debug builds. OPERATIONS asks for another number.
+#[test]
+fn ten_million_operations() {
+    let wanted = std::env::var("OPERATIONS").map_or(10_000_000, |n| n.parse().unwrap());
+    let (mut state, mut done, mut guests) = (82599u64, 0, 0u32);
+    while done < wanted {
+        let data: Vec<u8> = (0..4000)
+            .map(|_| {
+                // xorshift64
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as u8
+            })
+            .collect();
+        done += hostile::run(&data);
+        guests += 1;
+    }
+    println!("{done} operations of {guests} guests");
 }
 
 #[test]

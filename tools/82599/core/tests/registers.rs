@@ -182,3 +182,107 @@ fn eeprom_words_and_semaphores() {
     bench.device.set_cable(&mut bench.world, false);
     assert_eq!((bench.get(0x42A4), bench.get(0x0800)), (0, 0x0010_0000));
 }
+
+#[test]
+fn tracing_reports_and_does_not_count() {
+    let mut bench = Bench::new();
+    bench.device = model_82599::Device::new(model_82599::Config {
+        mac: MAC,
+        strict: false,
+        trace: true,
+    });
+    bench.set(0x0008, 0);
+    assert_eq!(problems(&mut bench), [Problem::ReadOnly]);
+    assert_eq!(bench.device.violations(), 0);
+}
+
+#[test]
+fn bits_are_set_cleared_and_hidden_by_their_registers() {
+    let mut bench = Bench::new();
+    // EIMS is set by writing 1, cleared through EIMC, which reads 0; writing 0 does nothing to either.
+    bench.set(0x0880, 0x0F);
+    bench.set(0x0880, 0xF0);
+    bench.set(0x0888, 0x11);
+    bench.set(0x0888, 0);
+    assert_eq!([0x0880, 0x0888].map(|o| bench.get(o)), [0xEE, 0]);
+    bench.set(0x0AA4, 0x8000_0001);
+    bench.set(0x0AB4, 1);
+    assert_eq!(
+        [0x0AA4, 0x0AB4, 0x0A94].map(|o| bench.get(o)),
+        [0x8000_0000, 0, 0]
+    );
+    // EICR: causes are set through EICS, cleared by writing 1; by a read, too, unless GPIE.OCD keeps the queues'.
+    bench.set(0x0898, 1 << 4 | 1 << 5);
+    bench.set(0x0808, 0x0010_0007);
+    bench.set(0x0800, 2);
+    assert_eq!([0x0800, 0x0800].map(|o| bench.get(o)), [0x0010_0005, 5]);
+    bench.set(0x0898, 1 << 4);
+    assert_eq!([0x0800, 0x0800].map(|o| bench.get(o)), [5, 0]);
+    // A VF's, the same.
+    let vf = Function::Vf(3);
+    bench.write(vf, 0x0108, 3);
+    bench.write(vf, 0x010C, 1);
+    assert_eq!([0x0108, 0x010C].map(|o| bench.read(vf, o)), [2, 0]);
+    bench.write(vf, 0x0104, 7);
+    bench.write(vf, 0x0100, 2);
+    assert_eq!([0x0100, 0x0100].map(|o| bench.read(vf, o)), [5, 0]);
+    // VFCTRL is write-only.
+    bench.write(vf, 0x0000, 4);
+    assert_eq!(bench.read(vf, 0x0000), 0);
+}
+
+/// All registers of the PF and of two VFs. What a read changes is read twice.
+fn everything(bench: &mut Bench) -> Vec<(Function, u32, u32)> {
+    let mut values = Vec::new();
+    for round in 0..2 {
+        values.clear();
+        // The counters of violations, and time, go on.
+        let pf = (0..0x1_FFF0).step_by(4).filter(|o| *o != 0x0048);
+        let vf = (0..0x4000).step_by(4).filter(|o| *o != 0x0048);
+        let all = pf.map(|o| (PF, o)).chain(
+            [0, 5]
+                .into_iter()
+                .flat_map(|n| vf.clone().map(move |o| (Function::Vf(n), o))),
+        );
+        for (function, offset) in all {
+            let value = bench.read(function, offset);
+            values.push((function, offset, value));
+        }
+        assert!(round == 0 || !values.is_empty());
+    }
+    values
+}
+
+#[test]
+fn a_reset_of_the_pf_brings_every_register_back() {
+    let fresh = everything(&mut Bench::new());
+    type Reset = fn(&mut Bench);
+    let resets: [Reset; 4] = [
+        |bench| bench.set(0x0000, 1 << 26),
+        |bench| bench.set(0x0000, 1 << 3),
+        |bench| bench.device.pf_flr(&mut bench.world),
+        |bench| bench.device.system_reset(&mut bench.world),
+    ];
+    for reset in resets {
+        let mut bench = Bench::new();
+        for offset in (4..0x1_FFF0).step_by(4) {
+            // The EEPROM is meant to survive.
+            if offset != 0x1_0018 {
+                bench.set(offset, 0x5A5A_5A5A);
+            }
+        }
+        for n in [0, 5] {
+            for offset in (4..0x4000).step_by(4) {
+                bench.write(Function::Vf(n), offset, 0xA5A5_A5A5);
+            }
+        }
+        let dirty = everything(&mut bench);
+        let changed = fresh.iter().zip(&dirty).filter(|(a, b)| a != b).count();
+        assert!(changed > 2000, "only {changed} registers took the pattern");
+        reset(&mut bench);
+        let after = everything(&mut bench);
+        for (a, b) in fresh.iter().zip(&after) {
+            assert_eq!(a, b);
+        }
+    }
+}

@@ -196,6 +196,8 @@ unsafe extern "C" {
     pub(crate) static vmstate_pci_device: c_void;
     pub(crate) static qemu_loglevel: c_int;
 
+    /// Of the C library; a null handle stands for all of the program.
+    pub(crate) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     pub(crate) fn type_register_static(info: *const TypeInfo) -> *mut c_void;
     pub(crate) fn object_class_by_name(name: *const c_char) -> *mut c_void;
     pub(crate) fn object_class_dynamic_cast_assert(

@@ -13,6 +13,7 @@
 
 mod abi;
 mod check;
+mod function;
 mod model;
 mod pf;
 mod vf;
@@ -21,10 +22,10 @@ use core::ffi::c_char;
 use core::ffi::c_int;
 use core::ffi::c_void;
 
-/// Version of the plugin interface this was made for.
+/// Version of the plugin interface that this needs.
 #[unsafe(no_mangle)]
 #[doc(hidden)]
-pub static qemu_plugin_version: c_int = 7;
+pub static qemu_plugin_version: c_int = check::PLUGIN_INTERFACE;
 
 /// Entry point: QEMU calls it once, before it makes devices.
 ///
@@ -41,20 +42,28 @@ pub unsafe extern "C" fn qemu_plugin_install(
 ) -> c_int {
     // SAFETY: QEMU passes a valid description of itself.
     let info = unsafe { &*info.cast::<abi::PluginInfo>() };
-    if !info.system_emulation || info.version_cur < 7 {
+    if !info.system_emulation {
         // SAFETY: A constant message.
-        unsafe {
-            abi::error_report(
-                c"82599: only system emulation with plugin interface 7 is supported".as_ptr(),
-            )
-        };
+        unsafe { abi::error_report(c"82599: only system emulation is supported".as_ptr()) };
         return 1;
     }
-    if let Err(mismatch) = check::run() {
-        // SAFETY: The arguments fit the format.
+    if let Err(mismatch) = check::run(info.version_cur) {
+        // SAFETY: The name is a constant; what it finds has the type that the schema gives it. The arguments fit the
+        // format.
         unsafe {
+            let query = abi::dlsym(core::ptr::null_mut(), c"qmp_query_version".as_ptr());
+            let version = check::version(query).unwrap_or(check::Version {
+                major: 0,
+                minor: 0,
+                micro: 0,
+                package: c"of unknown version",
+            });
             abi::error_report(
-                c"82599: this QEMU is not one of version 11.1 as packaged by Debian: %s is %llu, not %llu".as_ptr(),
+                c"82599: this is QEMU %lld.%lld.%lld %s, and the plugin knows the layouts of QEMU 11.1 as packaged by Debian: %s is %llu, not %llu".as_ptr(),
+                version.major,
+                version.minor,
+                version.micro,
+                version.package.as_ptr(),
                 mismatch.what.as_ptr(),
                 mismatch.found,
                 mismatch.expected,
@@ -62,7 +71,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         }
         return 1;
     }
-    pf::register();
-    vf::register();
+    function::register::<pf::Pf>();
+    function::register::<vf::Vf>();
     0
 }

@@ -16,6 +16,9 @@ const POPULAR: &[u32] = &[
     0x5088, 0x5128, 0x5188, 0x51B0, 0x51E0, 0x5480, 0x5818, 0x6000, 0x6004, 0x6008, 0x6010, 0x6018,
     0x6028, 0x6038, 0x603C, 0x6040, 0x6048, 0x6058, 0x6068, 0x8000, 0x8110, 0x8120, 0x8200, 0x8220,
     0x8C00, 0x8C14, 0xA204, 0xEE00, 0xEE28, 0xEE2C, 0xF000, 0xF100, 0xF200, 0x10014, 0x11050,
+    // Filters, classes, mirrors, rates.
+    0x3020, 0x4904, 0x4980, 0x4984, 0x512C, 0xE000, 0xE400, 0xE600, 0xE800, 0xEC04, 0xEC30, 0xEC70,
+    0xEE70, 0xF600, 0xF610, 0xF630,
 ];
 
 /// The same for a VF.
@@ -57,8 +60,8 @@ fn value(input: &mut Input<'_>) -> Option<u32> {
     })
 }
 
-/// Runs a guest made of `data`. Panics if the model does.
-pub(crate) fn run(data: &[u8]) {
+/// Runs a guest made of `data`, and returns how many operations that was. Panics if the model does.
+pub(crate) fn run(data: &[u8]) -> u64 {
     let mut input = Input(data);
     let mut bench = Bench::new();
     // Half of the guests find a device that is already at work.
@@ -69,11 +72,13 @@ pub(crate) fn run(data: &[u8]) {
             bench.tx_ring(function, local, q);
         }
     }
-    let _ = step_all(&mut bench, &mut input);
+    let mut operations = 0;
+    let _ = step_all(&mut bench, &mut input, &mut operations);
     // The device is alive: a reset brings it back.
     bench.set(0x0000, 1 << 26);
     assert_eq!(bench.get(0xA200), u32::from_le_bytes([0x02, 0, 0, 0]));
     assert_eq!(bench.get(0x1028), 0);
+    operations
 }
 
 /// Queues that are set up when the device is at work: function, queue of the function, queue.
@@ -124,7 +129,7 @@ fn descriptor(input: &mut Input<'_>, q: usize) -> Option<[u32; 4]> {
     })
 }
 
-fn step_all(bench: &mut Bench, input: &mut Input<'_>) -> Option<()> {
+fn step_all(bench: &mut Bench, input: &mut Input<'_>, operations: &mut u64) -> Option<()> {
     loop {
         let before = bench.world.accesses;
         let op = input.byte()?;
@@ -240,5 +245,6 @@ fn step_all(bench: &mut Bench, input: &mut Input<'_>) -> Option<()> {
         bench.world.interrupts.clear();
         bench.world.sent.clear();
         bench.world.violations.clear();
+        *operations += 1;
     }
 }

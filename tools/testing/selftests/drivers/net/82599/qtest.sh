@@ -84,7 +84,7 @@ result() {
 	fi
 }
 echo 'KTAP version 1'
-echo '1..12'
+echo '1..14'
 
 setup
 alive && is "$(vf_config 63)" 0xffffffff && is bar+0x5400 0x90598202
@@ -111,6 +111,27 @@ descriptor 0x102000 0x200000 0x0010000029300040
 ring vf_bar+0x4000+0x2000 0x102000 && w vf_bar+0x4000+0x2018 1
 is vf_bar+0x4000+0x2010 0 && is 0x10200c 0x00100000
 result $? "no memory access without bus mastering"
+
+# What a VF's reset leaves: its head write-back address, and all of the PF.
+q writew $(($(vf_config 1) + 4)) 6
+for n in 0 1; do w vf_bar+0x4000*$n+0x2038 0x00105001 && w vf_bar+0x4000*$n+0x203c 7; done
+w vf_bar+0x108 7 && w vf_bar+0x4000+0x108 7
+q writew $(($(vf_config 0) + 0xa8)) 0x8000
+q writew $(($(vf_config 0) + 4)) 6
+is vf_bar+0x2038 0x00105001 && is vf_bar+0x203c 7 && is vf_bar+0x2028 0 && is vf_bar+0x108 0 && is bar+0x600 1 &&
+	is vf_bar+0x4000+0x2028 0x02000000 && is vf_bar+0x4000+0x108 7 && is bar+0x11050 3
+result $? "function level reset of a virtual function"
+w bar+0x700 1 && w vf_bar+0x2038 0 && w vf_bar+0x4000+0x2038 0
+
+# Strict mode: a write to a register that is read-only, one to a head of a live queue.
+before=$(r bar+0x1fff4)
+w bar+0x8 5 && w vf_bar+0x4000+0x2010 5 && is vf_bar+0x4000+0x2010 1 && is bar+0x1fff4 before+2 && is bar+0x1fff8 0x6090
+counted=$?
+timeout 0.5 cat <&8 >/dev/null
+echo "qom-get /machine/peripheral/nic violations" >&7
+timeout 1 cat <&8 | tr -d '\r' >"$work/violations"
+[ $counted = 0 ] && grep -qx $((before + 2)) "$work/violations"
+result $? "violations are counted"
 
 # Rings and buffers in register spaces: the device's own, and another function's.
 for target in bar bar+0x6000 vf_bar+0x2000 0xe1080000 0xfffffffffffff000; do
