@@ -5,6 +5,7 @@
 # make test       everything below build, with a closing line "N passed, N failed"
 # make test-82599 the 82599 device model and the distribution's drivers on it, in a VM
 # make soak       the same with full counts
+# make bench-82599 throughput of the 82599 model beside that of QEMU's igb
 # make bench      guest instructions per packet, beside the distribution's driver
 # make tools      compscctl and the test bed, in build/bin
 # make man        manual pages of compscctl, in build/man
@@ -17,7 +18,7 @@
 MIGRATIONS ?= 4
 KERNEL ?= stock
 
-.PHONY: all modules tools demo test test-82599 soak bench man doc clean
+.PHONY: all modules tools demo test test-82599 soak bench bench-82599 man doc clean
 
 all: modules
 
@@ -42,6 +43,9 @@ soak:
 
 bench:
 	@scripts/bench
+
+bench-82599:
+	@scripts/test-82599 throughput.sh
 
 man:
 	@bin=$$(scripts/tools) && "$$bin/compscctl" man build/man

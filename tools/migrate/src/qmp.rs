@@ -79,7 +79,8 @@ impl Qmp {
         if greeting.get("QMP").is_none() {
             return Err(qmp.broken(&format!("this is no QMP greeting: {greeting}")));
         }
-        qmp.execute("qmp_capabilities", Value::Null)?;
+        // A QEMU that is still being made, which pins all of the guest's memory, greets and answers no command yet.
+        qmp.execute_by("qmp_capabilities", Value::Null, deadline)?;
         Ok(qmp)
     }
 
@@ -95,6 +96,15 @@ impl Qmp {
     /// [`Error::Refused`] with QEMU's own words if it says no, [`Error::Monitor`] if the connection
     /// is gone.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, Error> {
+        self.execute_by(command, arguments, Instant::now() + COMMAND_TIMEOUT)
+    }
+
+    fn execute_by(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
         let mut request = json!({ "execute": command });
         if !arguments.is_null() {
             request["arguments"] = arguments;
@@ -104,7 +114,6 @@ impl Qmp {
         self.stream
             .write_all(line.as_bytes())
             .map_err(|e| self.broken(&e.to_string()))?;
-        let deadline = Instant::now() + COMMAND_TIMEOUT;
         loop {
             let message = self
                 .message(deadline)?

@@ -246,10 +246,10 @@ impl Spec {
     ///
     /// # Errors
     ///
-    /// If it does not boot within a minute, or its driver cannot be loaded.
+    /// If it does not boot within five minutes (instrumented kernels are slow), or its driver cannot be loaded.
     pub fn boot(&self, tag: &str, functions: &[&str]) -> Result<Vm> {
         let mut vm = self.start(tag, functions, false)?;
-        let hello = vm.agent.hello(Duration::from_secs(90)).map_err(|e| {
+        let hello = vm.agent.hello(Duration::from_secs(300)).map_err(|e| {
             let silent = !vm.has_complained();
             let e = vm.explain(e);
             if silent {
@@ -277,7 +277,7 @@ impl Vm {
     /// Waits until QEMU is ready (it has pinned the guest's memory then) and puts the guest's processors
     /// before its other threads.
     fn prioritise(&mut self) -> Result<()> {
-        let mut monitor = Qmp::connect(&self.qmp, Duration::from_secs(60))?;
+        let mut monitor = Qmp::connect(&self.qmp, Duration::from_secs(180))?;
         let cpus = monitor.execute("query-cpus-fast", Value::Null)?;
         for cpu in cpus.as_array().into_iter().flatten() {
             let thread = cpu["thread-id"].to_string();

@@ -8,7 +8,7 @@ skip() {
 	printf 'KTAP version 1\n1..0 # SKIP %s\n' "$1"
 	exit 4
 }
-[ -e "${PLUGIN:-}" ] || skip "PLUGIN does not name the model (scripts/model-82599 builds it)"
+[ -e "${PLUGIN:-}" ] || skip "PLUGIN does not name the model (scripts/plugin 82599 builds it)"
 [ -e "${INITRD:-}" ] || skip "INITRD does not name an initial RAM file system (scripts/initramfs makes it)"
 command -v qemu-system-x86_64 >/dev/null || skip "no QEMU here"
 kver=$(ls /lib/modules | tail -n 1)

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Throughput of the 82599 beside that of QEMU's own igb, in one machine and with one kind of traffic: between PF and VF, two
-# VFs, a VF and another adapter on the PF's wire. TCP at least half of igb's. UDP at least a quarter: at an emulated machine's
-# speed the 82599's drivers ask for an interrupt for each packet, which igb's do not, and on a busy host that is most of the
-# work; under -icount (scripts/vm --icount) they are equal. Needs two of each on a wire. KTAP.
+# VFs, a VF and another adapter on the PF's wire; at least half of igb's. A benchmark: wall-clock time, for a quiet machine.
+# Needs two of each on a wire. KTAP.
 # SECONDS_EACH: how long each takes.
 
 dir=$(dirname -- "$(readlink -f -- "$0")")
@@ -47,10 +46,10 @@ read -r igb_pf igb_outside < <(echo $igb)
 set_up 82599 10.83.0 "$pf" "$outside" && set_up igb 10.84.0 "$igb_pf" "$igb_outside"
 result $? "all reach each other"
 
-# compare PART WHAT TO ADDRESS [OPTION...]: the best of two of each, by turns, because other load on the machine comes and goes.
+# compare WHAT TO ADDRESS [OPTION...]: the best of two of each, by turns, because other load on the machine comes and goes.
 compare() {
-	local part=$1 what=$2 to=$3 address=$4 ours=0 theirs=0
-	shift 4
+	local what=$1 to=$2 address=$3 ours=0 theirs=0
+	shift 3
 	namespace() { [ "$to" = - ] && echo - || echo "$1-$to"; }
 	for _ in 1 2; do
 		flow 1 82599-vf0 "$(namespace 82599)" "10.83.0.$address" -t "$seconds" "$@"
@@ -59,12 +58,12 @@ compare() {
 		[ "$last" -le "$theirs" ] || theirs=$last
 	done
 	echo "# $what: 82599 $ours Mbit/s, igb $theirs Mbit/s"
-	[ "$theirs" -gt 0 ] && [ $((part * ours)) -ge "$theirs" ]
-	result $? "at least 1/$part of igb's throughput: $what"
+	[ "$theirs" -gt 0 ] && [ $((2 * ours)) -ge "$theirs" ]
+	result $? "at least half of igb's throughput: $what"
 }
 while read -r to address name; do
-	compare 2 "TCP, $name" "$to" "$address"
-	compare 4 "UDP, $name" "$to" "$address" -u -b 0 -l 1400
+	compare "TCP, $name" "$to" "$address"
+	compare "UDP, $name" "$to" "$address" -u -b 0 -l 1400
 done <<'END'
 - 15 VF to PF
 vf1 21 VF to VF
