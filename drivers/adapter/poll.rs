@@ -72,6 +72,10 @@ impl<C: Chip> Adapter<C> {
     pub(super) extern "C" fn other_irq(_irq: c_int, data: *mut c_void) -> bindings::irqreturn_t {
         // SAFETY: The handler was installed with an adapter.
         let this = unsafe { &*data.cast::<Self>() };
+        if C::PHYSICAL {
+            this.events_work.requeue(&this.queue, 0);
+            return bindings::irqreturn::IRQ_HANDLED;
+        }
         this.service_work.requeue(&this.queue, 0);
         // An emulator that never forgets a vector assignment may still send another driver's queue
         // interrupts here.
