@@ -134,6 +134,12 @@ void compsc_eth_hw_addr_random(struct net_device *dev)
 }
 WRAPPER(compsc_eth_hw_addr_random);
 
+void compsc_set_unicast_filter(struct net_device *dev)
+{
+	dev->priv_flags |= IFF_UNICAST_FLT;
+}
+WRAPPER(compsc_set_unicast_filter);
+
 bool compsc_netif_running(const struct net_device *dev)
 {
 	return netif_running(dev);

@@ -52,6 +52,7 @@ void *compsc_netdev_priv(struct net_device *dev);
 void compsc_set_netdev_dev(struct net_device *dev, struct device *parent);
 void compsc_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
 void compsc_eth_hw_addr_random(struct net_device *dev);
+void compsc_set_unicast_filter(struct net_device *dev);
 bool compsc_netif_running(const struct net_device *dev);
 bool compsc_netif_carrier_ok(const struct net_device *dev);
 void compsc_netif_napi_add(struct net_device *dev, struct napi_struct *napi,

@@ -83,6 +83,12 @@ impl Filters {
         self.promiscuous
     }
 
+    /// Wants everything, because there is no room for what is wanted.
+    pub fn receive_everything(&mut self) {
+        self.promiscuous = true;
+        self.all_multicast = true;
+    }
+
     /// Multicast hashes, one bit each.
     pub fn hash_table(&self) -> &[u32; HASH_WORDS] {
         &self.hashes

@@ -833,16 +833,19 @@ impl<C: Chip> Adapter<C> {
         Ok(())
     }
 
-    /// Takes the interface down: queues, interrupts, rings.
+    /// Takes the interface down: link, queues, interrupts, rings.
     pub(crate) fn down(&self, control: &mut Control) {
-        if !control.up {
-            return;
+        if control.up {
+            control.link = None;
+            // SAFETY: The device is valid.
+            unsafe { bindings::netif_carrier_off(self.netdev.as_ptr()) };
+            self.stop_queues(control);
         }
+    }
+
+    fn stop_queues(&self, control: &mut Control) {
         self.update_counters(control);
         control.up = false;
-        control.link = None;
-        // SAFETY: The device is valid.
-        unsafe { bindings::netif_carrier_off(self.netdev.as_ptr()) };
         self.with_tx_locked(|| {
             for pair in self.active() {
                 // SAFETY: The ring exists; only its shared side is used.
@@ -913,13 +916,12 @@ impl<C: Chip> Adapter<C> {
             return change(control);
         }
         self.restore_if_needed(control, false)?;
-        let link = control.link;
-        self.down(control);
+        self.stop_queues(control);
         let changed = change(control);
         let up = self.on_device(control, |control| self.up(control));
-        if link.is_some() && up.is_ok() {
-            control.link = link;
-            self.report_link(link);
+        if up.is_err() {
+            control.link = None;
+            self.report_link(None);
         }
         changed.and(up)
     }

@@ -116,6 +116,9 @@ impl<C: Chip> Adapter<C> {
             dev.vlan_features = VLAN_FEATURES;
             dev.min_mtu = bindings::ETH_MIN_MTU;
             dev.max_mtu = C::MAX_MTU;
+            if C::PHYSICAL {
+                bindings::compsc_set_unicast_filter(dev);
+            }
             // CAST: Fits in the field.
             dev.watchdog_timeo = bindings::__msecs_to_jiffies(WATCHDOG_MS) as i32;
         }
@@ -230,12 +233,15 @@ impl<C: Chip> Adapter<C> {
                 C::MAX_HASHES,
             );
             let fits = filters.set_unicast(unicast.iter().copied(), C::MAX_UNICAST);
+            if fits.is_err() && C::PHYSICAL {
+                filters.receive_everything();
+            }
             if !this.is_reachable(&control) {
                 // The restore asks for the filters as they then are.
                 return Ok(0);
             }
             this.answered(this.chip.request_rx_mode(&control.filters))?;
-            if fits.is_err() {
+            if fits.is_err() && !C::PHYSICAL {
                 dev_warn!(
                     this.function.device(),
                     "{}: only {} of {} further unicast addresses fit into the hardware\n",

@@ -76,7 +76,11 @@ impl<C: Chip> Adapter<C> {
                     continue;
                 }
                 Pending::Restore(word) => word,
-                Pending::Nothing if force => self.gate.word().load(),
+                Pending::Nothing if force => {
+                    // The reset may clear them.
+                    self.update_counters(control);
+                    self.gate.word().load()
+                }
                 Pending::Nothing => return Ok(()),
             };
             self.quiesce(control);

@@ -128,15 +128,15 @@ map_82576! {
             /// The operation failed.
             ERROR: 30,
         }
-        /// Software semaphore.
-        SWSM @ 0x5B50: Rw, Ignore {
+        /// Software semaphore. A read takes it, so no dump may read it.
+        SWSM @ 0x5B50: Rw, Mailbox {
             /// Taken by a driver; a read takes it.
             SMBI: 0,
             /// Taken by software against firmware.
             SWESMBI: 1,
         }
         /// Resources in use by software and firmware.
-        SW_FW_SYNC @ 0x5B5C: Rw, Ignore {
+        SW_FW_SYNC @ 0x5B5C: Rw, Mailbox {
             /// Software uses the EEPROM.
             SW_EEP: 0,
             /// Software uses the PHY of port 0.

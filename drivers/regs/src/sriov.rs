@@ -210,7 +210,7 @@ impl Reply {
 pub enum Refusal {
     /// There is no such VF.
     NoSuchVf,
-    /// The address belongs to another function, or is no unicast address.
+    /// The address belongs to another function.
     Address,
     /// A value that is out of range.
     Value,
@@ -453,7 +453,10 @@ impl Switch {
         let before = admin;
         change(&mut admin);
         if let Some(mac) = admin.mac {
-            if mac[0] & 1 != 0 || mac == [0; 6] || self.taken(mac, vf) {
+            if mac[0] & 1 != 0 || mac == [0; 6] {
+                return Err(Refusal::Value);
+            }
+            if self.taken(mac, vf) {
                 return Err(Refusal::Address);
             }
         }
@@ -553,7 +556,7 @@ impl Switch {
                 true
             }
             Request::SetVlan { vid, add } => {
-                if state.admin.vlan != 0 {
+                if add && state.admin.vlan != 0 {
                     // Put into a VLAN, the VF can have no others.
                     return false;
                 }

@@ -12,6 +12,7 @@
 //! an address that nobody has, and received frames are compared with frames sent to that address.
 
 use crate::host::nic::Adapter;
+use crate::host::nic::HostDriver;
 use crate::host::nic::insmod;
 use crate::host::nic::modprobe;
 use crate::host::nic::wait_for;
@@ -172,7 +173,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     if thread::available_parallelism()?.get() != 1 {
         bail!("this measures instructions of one processor: start it by `make bench`");
     }
-    let adapter = Adapter::set_up(0, 1)?;
+    HostDriver::Igb.load(&args.modules)?;
+    let adapter = Adapter::set_up(0, 1, HostDriver::Igb)?;
     run("ip", &["netns", "add", PEER])?;
     run("ip", &["link", "set", &adapter.interface, "netns", PEER])?;
     peer(|| {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The VF driver on a function of this machine, against the stock PF driver: traffic, settings, and the
+//! The VF driver on a function of this machine, against a PF driver: traffic, settings, and the
 //! restore by all causes that need no migration.
 
 use super::Ktap;
 use crate::host::compscctl;
 use crate::host::dmesg;
 use crate::host::nic::Adapter;
+use crate::host::nic::HostDriver;
 use crate::host::nic::insmod;
 use crate::host::nic::wait_for;
 use crate::host::run;
@@ -43,6 +44,14 @@ pub struct DriverArgs {
     /// Folder with compsc.ko and igbvf_compsc.ko.
     #[arg(long, env = "COMPSC_MODULES")]
     modules: PathBuf,
+    /// Driver of the physical function.
+    #[arg(
+        long,
+        env = "COMPSC_HOST_DRIVER",
+        default_value = "igb",
+        value_name = "NAME"
+    )]
+    host_driver: HostDriver,
     /// Restores by the debugfs trigger, and as many function-level resets, under traffic.
     #[arg(long, default_value_t = 20)]
     restores: u32,
@@ -59,7 +68,8 @@ struct Bench {
 
 impl Bench {
     fn set_up(args: &DriverArgs) -> Result<Self> {
-        let adapter = Adapter::set_up(0, 1)?;
+        args.host_driver.load(&args.modules)?;
+        let adapter = Adapter::set_up(0, 1, args.host_driver)?;
         insmod(&args.modules.join("compsc.ko"))?;
         insmod(&args.modules.join("igbvf_compsc.ko"))?;
         let function = &adapter.functions[0];
@@ -170,7 +180,11 @@ impl Bench {
 
     fn tear_down(&self) -> Result<()> {
         write_sysfs(&self.device.join("driver/unbind"), &self.address)?;
-        run("rmmod", &["igbvf_compsc", "compsc"])?;
+        run("rmmod", &["igbvf_compsc"])?;
+        // The PF's driver may use the other one still.
+        if !Path::new("/sys/module/igb_compsc").exists() {
+            run("rmmod", &["compsc"])?;
+        }
         run("ip", &["netns", "del", SPACE])?;
         run("ip", &["addr", "flush", "dev", &self.pf]).map(|_| ())
     }
