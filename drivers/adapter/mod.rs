@@ -826,6 +826,14 @@ impl<C: Chip> Adapter<C> {
                 tx.stack().wake();
             }
         }
+        // The stack's watchdog looks at all queues, and takes a stopped one for a hang.
+        for pair in self.queues.iter().skip(self.active().len()) {
+            // SAFETY: The device is valid and has this queue.
+            let stack = unsafe { StackQueue::new(self.netdev.as_ptr(), pair.index as u32) };
+            if let Some(stack) = stack {
+                stack.start();
+            }
+        }
         self.chip.unmask_all();
         // Whatever came before the unmasking.
         self.chip.kick_all();

@@ -456,7 +456,7 @@ impl Switch {
             if mac[0] & 1 != 0 || mac == [0; 6] {
                 return Err(Refusal::Value);
             }
-            if self.taken(mac, vf) {
+            if self.pf.mac == mac || self.pf_further().contains(&mac) {
                 return Err(Refusal::Address);
             }
         }
@@ -470,12 +470,32 @@ impl Switch {
             state.further_count = 0;
             // It has to ask for its address again.
             state.clear_to_send = false;
+            if let Some(mac) = admin.mac {
+                self.take_from_others(mac, vf);
+            }
         }
         if !admin.trusted {
-            state.all_multicast = false;
+            self.vfs[vf].all_multicast = false;
         }
         self.place_vlans();
         Ok(())
+    }
+
+    /// An address that the administrator gives is no other VF's by its own choice. The administrator may give it to
+    /// several: source and destination of a migration have the same.
+    fn take_from_others(&mut self, mac: [u8; 6], owner: usize) {
+        for (i, vf) in self.vfs.iter_mut().enumerate() {
+            if i == owner {
+                continue;
+            }
+            if vf.mac == Some(mac) && vf.admin.mac != Some(mac) {
+                vf.mac = vf.admin.mac;
+                vf.clear_to_send = false;
+            }
+            if vf.further().contains(&mac) {
+                vf.further_count = 0;
+            }
+        }
     }
 
     /// Handles what a VF has put into its mailbox. `None`: no answer is due.
@@ -529,7 +549,7 @@ impl Switch {
         match request {
             Request::Reset => false,
             Request::SetMac(mac) => {
-                let may = (own_choice || state.admin.mac == Some(mac)) && !taken(mac);
+                let may = state.admin.mac == Some(mac) || own_choice && !taken(mac);
                 if may {
                     self.vfs[vf].mac = Some(mac);
                 }

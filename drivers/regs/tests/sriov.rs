@@ -138,7 +138,7 @@ fn addresses_have_one_owner() {
     }
     assert_eq!(switch.set_pf_mac(own(0)), Err(Refusal::Address));
     assert_eq!(
-        switch.administer(1, |admin| admin.mac = Some(own(0))),
+        switch.administer(1, |admin| admin.mac = Some(PF)),
         Err(Refusal::Address)
     );
     // The PF does not get what a function uses.
@@ -156,6 +156,31 @@ fn addresses_have_one_owner() {
     assert_eq!(ask(&mut switch, 0, &Message::set_mac(given)) & ACK, ACK);
     switch.administer(0, |admin| admin.trusted = true).unwrap();
     assert_eq!(ask(&mut switch, 0, &Message::set_mac(own(7))) & ACK, ACK);
+}
+
+/// Source and destination of a migration have the same address.
+#[test]
+fn the_administrator_gives_an_address_twice() {
+    let mut switch = switch(3);
+    // What function 2 has chosen for itself is taken from it.
+    for vf in 0..2 {
+        switch
+            .administer(vf, |admin| admin.mac = Some(own(2)))
+            .unwrap();
+        check(&switch);
+    }
+    assert_eq!(switch.administration(2).unwrap().1, None);
+    assert!(!view(&switch, 2).enabled);
+    for vf in 0..2 {
+        let reply = switch.handle(vf, &words(&Message::reset())).unwrap();
+        assert!(reply.granted());
+        assert_eq!(ask(&mut switch, vf, &Message::set_mac(own(2))) & ACK, ACK);
+    }
+    ask(&mut switch, 2, &Message::reset());
+    assert_eq!(
+        ask(&mut switch, 2, &Message::set_mac(own(2))) & NACK,
+        NACK
+    );
 }
 
 #[test]

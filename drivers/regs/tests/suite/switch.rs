@@ -40,7 +40,7 @@ pub(crate) struct View {
     vlans: BTreeSet<u16>,
     offloads: u32,
     tag: u32,
-    enabled: bool,
+    pub(crate) enabled: bool,
     checked: u32,
 }
 
@@ -92,8 +92,14 @@ pub(crate) fn check(switch: &Switch) {
             "a group address as a function's"
         );
         for (other, owner) in &owners {
+            let given = |pools: u32| {
+                let vf = pools.trailing_zeros() as usize;
+                switch
+                    .administration(vf)
+                    .is_some_and(|(admin, _)| admin.mac == Some(mac))
+            };
             assert!(
-                *other != mac || *owner == pools,
+                *other != mac || *owner == pools || given(*owner) && given(pools),
                 "{mac:?} belongs to two functions"
             );
         }
