@@ -355,6 +355,8 @@ pub struct Adapter<C: Chip> {
     pub(crate) netdev: EtherDev,
     /// Adaptive moderation is on; read by the data path.
     adaptive: Word32,
+    /// VLANs of the interface.
+    vlans: crate::queue::rx::VlanSet,
     /// Queue pairs in use; changes under the control lock while the interface is down.
     active: Word32,
     #[pin]
@@ -418,6 +420,7 @@ impl<C: Chip> Adapter<C> {
                 queues: KVec::new(),
                 netdev,
                 adaptive: Word32::new(1),
+                vlans: crate::queue::rx::VlanSet::new(),
                 active: Word32::new(1),
                 control <- new_mutex!(Control {
                     filters: Filters::new(),
@@ -783,6 +786,9 @@ impl<C: Chip> Adapter<C> {
             self.describe_queue(pair.tx_entry(), QueueKind::Tx, pair.index, tx.descriptors());
             self.chip
                 .configure_queue(pair.index, &tx, &rx, crate::queue::rx::BUFFER_LEN);
+            // Empty when they are enabled: a tail of earlier rings would hand out descriptors that hold nothing.
+            self.chip.write_tx_tail(pair.index, tx_head);
+            self.chip.write_rx_tail(pair.index, rx_head);
             self.with_tx_locked(|| {
                 // SAFETY: The interface is not up: NAPI is disabled, and the transmit lock is held.
                 unsafe {

@@ -388,6 +388,7 @@ impl<C: Chip> Adapter<C> {
             let mut control = self.control.lock();
             if !on {
                 control.filters.set_vlan(vid, false);
+                self.vlans.set(vid, false);
             }
             if self.is_reachable(&control) {
                 self.answered(self.chip.request_vlan(vid, on))
@@ -403,6 +404,7 @@ impl<C: Chip> Adapter<C> {
             }
             if on {
                 control.filters.set_vlan(vid, true);
+                self.vlans.set(vid, true);
             }
             Ok(0)
         })

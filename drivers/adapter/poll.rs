@@ -51,6 +51,8 @@ impl<C: Chip> QueuePair<C> {
             napi: &self.napi,
             stats: &self.rx_stats,
             checksum: features & (1 << bindings::NETIF_F_RXCSUM_BIT) != 0,
+            // A PF may put its VF into a VLAN that the VF does not know of.
+            vlans: (!C::PHYSICAL).then_some(&self.adapter().vlans),
             frame_errors: C::RX_FRAME_ERRORS,
             checksum_errors: C::RX_CHECKSUM_ERRORS,
         }

@@ -163,5 +163,6 @@ impl Pf {
         self.rings.unmask(1 << Self::OTHER_VECTOR);
         // Not recorded: a replay would tell them once more.
         hw.write_unrecorded(hw.read::<CTRL_EXT>().set(CTRL_EXT::PFRSTD));
+        self.ask_all_to_reset();
     }
 }

@@ -53,6 +53,9 @@ const REFILL_MS: i64 = 2;
 /// Milliseconds after which a VF that has sent too many messages is looked at again.
 const THROTTLE_MS: u32 = 20;
 
+/// Milliseconds between two refusals that a VF has not asked for.
+const REFUSAL_MS: i64 = 1000;
+
 /// Speed of the port in Mb/s, the most that a rate can be.
 const SPEED: u32 = 1000;
 
@@ -66,6 +69,8 @@ const COUNTERS: usize = 5;
 pub(super) struct Vfs {
     counters: [[SelfEmulated; COUNTERS]; MAX_VFS],
     budgets: [Budget; MAX_VFS],
+    /// When each was last told that it has not shaken hands.
+    refused: [Instant<Monotonic>; MAX_VFS],
     /// VFs whose message waits because they have sent too many.
     waiting: u32,
 }
@@ -75,6 +80,7 @@ impl Vfs {
         Self {
             counters: [[SelfEmulated::new(32, Mode::FreeRunning, 0); COUNTERS]; MAX_VFS],
             budgets: [Budget::new(); MAX_VFS],
+            refused: [Instant::now(); MAX_VFS],
             waiting: 0,
         }
     }
@@ -194,7 +200,27 @@ impl Pf {
                 );
             }
         }
+        for vf in (0..MAX_VFS).filter(|vf| mailboxes.get(MBVFICR::VFACK) & 1 << vf != 0) {
+            let Some(reply) = state.switch.acknowledged(vf) else {
+                continue;
+            };
+            // Nothing that the VF has put into the buffer meanwhile may be overwritten, and two deaf sides must not
+            // answer each other for ever.
+            let asking = hw.read::<MBVFICR>().get(MBVFICR::VFREQ) & 1 << vf != 0;
+            let since = state.vfs.refused[vf].elapsed().as_millis();
+            if !asking && since > REFUSAL_MS {
+                state.vfs.refused[vf] = Instant::now();
+                let _ = HostMailbox::send(&Mailbox { pf: self, vf }, reply.words());
+            }
+        }
         events
+    }
+
+    /// Tells all VFs that they have to shake hands again.
+    pub(super) fn ask_all_to_reset(&self) {
+        for vf in 0..self.vf_count() {
+            self.ask_to_reset(vf);
+        }
     }
 
     /// Tells a VF that it has to shake hands again.

@@ -520,6 +520,16 @@ impl Switch {
         })
     }
 
+    /// What a VF is told that has read a message of the PF although it has not shaken hands: the distribution's driver
+    /// finds out by that alone.
+    pub fn acknowledged(&self, vf: usize) -> Option<Reply> {
+        let vf = self.vfs[..self.count].get(vf)?;
+        (!vf.clear_to_send).then_some(Reply {
+            words: [NACK, 0, 0],
+            len: 1,
+        })
+    }
+
     fn shake_hands(&mut self, vf: usize) -> Reply {
         let state = &mut self.vfs[vf];
         state.forget();

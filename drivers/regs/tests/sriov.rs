@@ -118,7 +118,10 @@ fn nothing_before_the_handshake() {
         ask(&mut switch, 0, &Message::set_lpe(1522)) & (ACK | CTS),
         ACK | CTS
     );
+    assert_eq!(switch.acknowledged(0), None);
+    assert_eq!(switch.acknowledged(1).unwrap().words(), [NACK]);
     // There is no third one.
+    assert_eq!(switch.acknowledged(2), None);
     assert_eq!(switch.handle(2, &words(&Message::reset())), None);
     // A reset of the device or of the function ends it.
     switch.device_reset();
@@ -177,10 +180,7 @@ fn the_administrator_gives_an_address_twice() {
         assert_eq!(ask(&mut switch, vf, &Message::set_mac(own(2))) & ACK, ACK);
     }
     ask(&mut switch, 2, &Message::reset());
-    assert_eq!(
-        ask(&mut switch, 2, &Message::set_mac(own(2))) & NACK,
-        NACK
-    );
+    assert_eq!(ask(&mut switch, 2, &Message::set_mac(own(2))) & NACK, NACK);
 }
 
 #[test]

@@ -375,9 +375,8 @@ pub fn run_all(args: &PfArgs) -> ExitCode {
 }
 
 fn netdev(ktap: &mut Ktap, b: &Bench, args: &PfArgs) {
-    let stream = |megabytes, streams, back| {
-        HOME.stream(b.peer, PEER_ADDRESS, megabytes, streams, back)
-    };
+    let stream =
+        |megabytes, streams, back| HOME.stream(b.peer, PEER_ADDRESS, megabytes, streams, back);
     ktap.case("answers 100 of 100 echo requests", || b.ping(100));
     ktap.case("sends and receives TCP streams", || {
         stream(30, 1, false)?;
@@ -485,9 +484,7 @@ fn netdev(ktap: &mut Ktap, b: &Bench, args: &PfArgs) {
             bail!("{text}");
         }
         let dump = b.ethtool(&["-e", "length", "6"])?;
-        let mac = HOME
-            .attribute(&b.interface, "address")?
-            .replace(':', " ");
+        let mac = HOME.attribute(&b.interface, "address")?.replace(':', " ");
         if !dump.contains(&mac) {
             bail!("the EEPROM does not hold {mac}: {dump}");
         }
@@ -586,7 +583,10 @@ fn sriov(ktap: &mut Ktap, b: &Bench, args: &PfArgs) {
         for vf in 0..2 {
             let shown = b.shown_vf(vf)?;
             for way in ["rx", "tx"] {
-                let bytes = shown["stats"][way]["bytes"].as_u64().unwrap_or(0);
+                let stats = &shown["stats"][way];
+                // iproute2 names the one direction's figures otherwise.
+                let bytes = stats["bytes"].as_u64().or(stats["tx_bytes"].as_u64());
+                let bytes = bytes.unwrap_or(0);
                 if bytes < 10_000_000 {
                     bail!("{way} of function {vf} after 20 MB each way: {shown}");
                 }
@@ -730,15 +730,9 @@ fn hostile(b: &Bench, vfs: &Vfs) -> Result<()> {
     let messages = flood(&mailbox, 1, Duration::from_secs(5));
     // Whoever else asks the PF meanwhile, or right afterwards, gets an answer.
     let before = Instant::now();
-    vfs.spaces[0].run(
-        "ip",
-        &["link", "set", &vfs.interfaces[0], "mtu", "1400"],
-    )?;
+    vfs.spaces[0].run("ip", &["link", "set", &vfs.interfaces[0], "mtu", "1400"])?;
     let waited = before.elapsed();
-    vfs.spaces[0].run(
-        "ip",
-        &["link", "set", &vfs.interfaces[0], "mtu", "1500"],
-    )?;
+    vfs.spaces[0].run("ip", &["link", "set", &vfs.interfaces[0], "mtu", "1500"])?;
     let (sent, received, _) = flow.stop()?;
     if messages < 500 {
         bail!("{messages} messages are no flood");
