@@ -202,7 +202,7 @@ pub(crate) fn apply(switch: &mut Switch, event: &Event) {
                 return;
             };
             let first = reply.words()[0];
-            assert_eq!((first & ACK != 0) as u32 + (first & NACK != 0) as u32, 1);
+            assert_ne!(first & ACK != 0, first & NACK != 0);
             assert_eq!(first & 0xffff, words[0] & 0xffff);
             assert_eq!(reply.granted(), first & ACK != 0);
             if first & 0xffff != compsc_regs::mailbox::RESET && first & CTS == 0 {
