@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # make            kernel modules, for Debian's kernel or that of KDIR=
-# make demo       live-migrates a guest under traffic and reports; MIGRATIONS=n (default 4)
+# make demo       live-migrates a guest under traffic and reports; MIGRATIONS=n (default 4),
+#                 HOST_DRIVER=igb|compsc: driver of the physical function (default igb)
 # make test       everything below build, with a closing line "N passed, N failed"
 # make test-82599 the 82599 device model and the distribution's drivers on it, in a VM
 # make soak       the same with full counts
@@ -16,6 +17,7 @@
 # $XDG_CACHE_HOME/compsc. KERNEL=debug runs tests on a kernel with KASAN, lockdep and kmemleak.
 
 MIGRATIONS ?= 4
+HOST_DRIVER ?= igb
 KERNEL ?= stock
 
 .PHONY: all modules tools demo test test-82599 soak bench bench-82599 man doc clean
@@ -30,7 +32,7 @@ tools:
 	@scripts/tools
 
 demo:
-	@scripts/demo --migrations $(MIGRATIONS)
+	@scripts/demo --migrations $(MIGRATIONS) --host-driver $(HOST_DRIVER)
 
 test:
 	@scripts/run-tests --kernel $(KERNEL)

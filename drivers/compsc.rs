@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`adapter`] | a network function: slow path, data path, restore |
 //! | [`queue`] | transmit and receive rings |
-//! | [`mailbox`] | messages from a VF to its PF |
+//! | [`i82576`] | ring and interrupt registers of an 82576 |
+//! | [`mailbox`] | messages between a VF and its PF |
 //! | [`region`] | the shared region from the guest's side, and the offer to migrate |
 //! | [`net`] | packets, NAPI, network devices |
 //! | [`pci`], [`mmio`], [`irq`], [`work`] | PCI functions, registers, vectors, deferred work |
@@ -21,6 +22,7 @@ use kernel::prelude::*;
 
 pub mod adapter;
 pub mod bindings;
+pub mod i82576;
 pub mod irq;
 pub mod mailbox;
 pub mod mmio;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Bodies of the wrappers that helpers.h describes. */
 
+#include <linux/cpumask.h>
+#include <linux/iommu.h>
+
 #include "helpers.h"
 
 #define WRAPPER(sym) EXPORT_SYMBOL_GPL(sym)
@@ -37,6 +40,36 @@ void compsc_pci_release_mem_regions(struct pci_dev *pdev)
 	pci_release_mem_regions(pdev);
 }
 WRAPPER(compsc_pci_release_mem_regions);
+
+bool compsc_vfs_in_use(struct pci_dev *pdev)
+{
+	struct pci_dev *vf = NULL;
+	bool used = pci_vfs_assigned(pdev);
+
+	/* A driver that manages DMA hands the function to programs; the group's owner is one. */
+	while (!used && (vf = pci_get_device(pdev->vendor, PCI_ANY_ID, vf))) {
+		struct iommu_group *group;
+
+		if (!vf->is_virtfn || pci_physfn(vf) != pdev)
+			continue;
+		group = iommu_group_get(&vf->dev);
+		device_lock(&vf->dev);
+		used = group && vf->driver && vf->driver->driver_managed_dma &&
+		       iommu_group_dma_owner_claimed(group);
+		device_unlock(&vf->dev);
+		iommu_group_put(group);
+		if (used)
+			pci_dev_put(vf);
+	}
+	return used;
+}
+WRAPPER(compsc_vfs_in_use);
+
+unsigned int compsc_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+WRAPPER(compsc_num_online_cpus);
 
 int compsc_request_irq(unsigned int irq, irq_handler_t handler, const char *name, void *data)
 {
@@ -100,6 +133,12 @@ void compsc_eth_hw_addr_random(struct net_device *dev)
 	eth_hw_addr_random(dev);
 }
 WRAPPER(compsc_eth_hw_addr_random);
+
+void compsc_set_unicast_filter(struct net_device *dev)
+{
+	dev->priv_flags |= IFF_UNICAST_FLT;
+}
+WRAPPER(compsc_set_unicast_filter);
 
 bool compsc_netif_running(const struct net_device *dev)
 {

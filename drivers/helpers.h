@@ -11,6 +11,7 @@
 #include <linux/ethtool.h>
 #include <linux/if_vlan.h>
 #include <linux/interrupt.h>
+#include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/netdevice.h>
@@ -33,6 +34,8 @@ size_t compsc_sizeof_napi_struct(void);
 int compsc_dma_set_mask_and_coherent(struct device *dev, u64 mask);
 int compsc_pci_request_mem_regions(struct pci_dev *pdev, const char *name);
 void compsc_pci_release_mem_regions(struct pci_dev *pdev);
+bool compsc_vfs_in_use(struct pci_dev *pdev);
+unsigned int compsc_num_online_cpus(void);
 int compsc_request_irq(unsigned int irq, irq_handler_t handler, const char *name, void *data);
 
 /* Work. */
@@ -49,6 +52,7 @@ void *compsc_netdev_priv(struct net_device *dev);
 void compsc_set_netdev_dev(struct net_device *dev, struct device *parent);
 void compsc_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
 void compsc_eth_hw_addr_random(struct net_device *dev);
+void compsc_set_unicast_filter(struct net_device *dev);
 bool compsc_netif_running(const struct net_device *dev);
 bool compsc_netif_carrier_ok(const struct net_device *dev);
 void compsc_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
@@ -88,6 +92,14 @@ void compsc_hw_addr_list_for_each(const struct netdev_hw_addr_list *list,
 enum {
 	COMPSC_COALESCE_USECS = ETHTOOL_COALESCE_USECS,
 	COMPSC_COALESCE_ADAPTIVE = ETHTOOL_COALESCE_USE_ADAPTIVE,
+	COMPSC_RSS_HASH_TOP = ETH_RSS_HASH_TOP,
+};
+
+/* Link states of virtual functions: constants of an enum without a name. */
+enum {
+	COMPSC_VF_LINK_AUTO = IFLA_VF_LINK_STATE_AUTO,
+	COMPSC_VF_LINK_ENABLE = IFLA_VF_LINK_STATE_ENABLE,
+	COMPSC_VF_LINK_DISABLE = IFLA_VF_LINK_STATE_DISABLE,
 };
 
 /* Buffers. */

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mailbox between a virtual function and its physical function, from the VF's side.
+//! Mailbox between a virtual function and its physical function, from both sides.
 //!
-//! One message at a time: the VF takes the buffer (VFU), writes the message, rings (REQ) and waits for the
-//! PF's acknowledgement; the PF answers the same way. Some bits are cleared by reading them, so every read is
-//! remembered. The caller holds the adapter's control lock.
+//! One message at a time: a side takes the buffer (VFU, PFU), writes the message and rings; the other one reads it
+//! and acknowledges. A VF waits for the PF's answer to its request ([`Mailbox`]); the PF waits for nothing that a
+//! VF could withhold ([`HostMailbox`]). The caller holds the adapter's control lock.
 
 use compsc_regs::mailbox::{
     Answer,
-    Message, //
+    Message,
+    WORDS, //
 };
 use core::cell::Cell;
 use kernel::{
@@ -34,11 +35,13 @@ pub trait MailboxRegs {
     fn set_word(&self, index: usize, value: u32);
 }
 
-/// Bits of the control register, the same on both chips.
+/// Bits of the control register, the same on both chips. The first four are the same for both sides.
 mod bit {
-    pub(super) const REQ: u32 = 1 << 0;
+    /// A message is in the buffer (REQ, STS).
+    pub(super) const RING: u32 = 1 << 0;
     pub(super) const ACK: u32 = 1 << 1;
     pub(super) const VFU: u32 = 1 << 2;
+    pub(super) const PFU: u32 = 1 << 3;
     pub(super) const PFSTS: u32 = 1 << 4;
     pub(super) const PFACK: u32 = 1 << 5;
     pub(super) const RSTI: u32 = 1 << 6;
@@ -49,7 +52,61 @@ mod bit {
 /// Time that the PF has for one step, in microseconds. It answers from an interrupt handler.
 const TIMEOUT_US: u32 = 500_000;
 
-/// A mailbox and the bits that were read from it.
+/// Writes a message into the buffer, which the caller has taken, and rings. The buffer is free then.
+fn post<R: MailboxRegs>(regs: &R, words: &[u32]) {
+    for (i, word) in words.iter().enumerate() {
+        regs.set_word(i, *word);
+    }
+    regs.set_control(bit::RING);
+}
+
+/// Tries to take the buffer, `attempts` times: `seen` reads the control register.
+fn take_buffer<R: MailboxRegs>(
+    regs: &R,
+    own: u32,
+    attempts: u32,
+    mut seen: impl FnMut() -> u32,
+) -> Result {
+    for _ in 0..attempts {
+        regs.set_control(own);
+        if seen() & own != 0 {
+            return Ok(());
+        }
+        fsleep(Delta::from_micros(100));
+    }
+    Err(EBUSY)
+}
+
+/// The PF's side of a mailbox.
+pub struct HostMailbox;
+
+impl HostMailbox {
+    /// Attempts to take the buffer. A VF that holds it for longer has only itself to blame.
+    const ATTEMPTS: u32 = 5;
+
+    /// The message that a VF has rung for, read once, and acknowledged. Whatever the VF writes meanwhile, the
+    /// result is some message.
+    pub fn receive<R: MailboxRegs>(regs: &R) -> [u32; WORDS] {
+        // Without the buffer the VF may be writing: then it gets an answer to what was read.
+        let _ = take_buffer(regs, bit::PFU, Self::ATTEMPTS, || regs.control());
+        let words = core::array::from_fn(|i| regs.word(i));
+        regs.set_control(bit::ACK);
+        words
+    }
+
+    /// Sends an answer, or a message that the VF did not ask for.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the VF does not give the buffer away.
+    pub fn send<R: MailboxRegs>(regs: &R, words: &[u32]) -> Result {
+        take_buffer(regs, bit::PFU, Self::ATTEMPTS, || regs.control())?;
+        post(regs, words);
+        Ok(())
+    }
+}
+
+/// The VF's side of a mailbox. Some bits are cleared by reading them, so every read is remembered.
 pub struct Mailbox {
     remembered: Cell<u32>,
 }
@@ -129,14 +186,7 @@ impl Mailbox {
     }
 
     fn lock<R: MailboxRegs>(&self, regs: &R) -> Result {
-        for _ in 0..100 {
-            regs.set_control(bit::VFU);
-            if self.look(regs) & bit::VFU != 0 {
-                return Ok(());
-            }
-            fsleep(Delta::from_micros(100));
-        }
-        Err(EBUSY)
+        take_buffer(regs, bit::VFU, 100, || self.look(regs))
     }
 
     /// Sends a request and waits for its answer, of which the first three words are returned.
@@ -152,10 +202,7 @@ impl Mailbox {
         self.lock(regs)?;
         // An old acknowledgement or message would be taken for the answer.
         self.take(regs, bit::PFSTS | bit::PFACK);
-        for (i, word) in message.words().iter().enumerate() {
-            regs.set_word(i, *word);
-        }
-        regs.set_control(bit::REQ);
+        post(regs, message.words());
         self.wait(regs, bit::PFACK)?;
         // The PF may have sent something else meanwhile.
         for _ in 0..4 {

@@ -108,6 +108,32 @@ impl Function {
         to_result(unsafe { bindings::pci_reset_function(self.as_raw()) })
     }
 
+    /// Makes `count` virtual functions. Their drivers may be bound before this returns.
+    pub fn enable_sriov(self, count: usize) -> Result {
+        // CAST: Few functions.
+        // SAFETY: The structure is valid.
+        to_result(unsafe { bindings::pci_enable_sriov(self.as_raw(), count as i32) })
+    }
+
+    /// Removes all virtual functions, waiting for their users.
+    pub fn disable_sriov(self) {
+        // SAFETY: The structure is valid.
+        unsafe { bindings::pci_disable_sriov(self.as_raw()) };
+    }
+
+    /// Limits the number of virtual functions.
+    pub fn limit_vfs(self, count: usize) -> Result {
+        // CAST: Few functions.
+        // SAFETY: The structure is valid and has no virtual functions yet.
+        to_result(unsafe { bindings::pci_sriov_set_totalvfs(self.as_raw(), count as u16) })
+    }
+
+    /// Whether a virtual function is assigned to a virtual machine, or in the hands of a program.
+    pub fn vfs_in_use(self) -> bool {
+        // SAFETY: The structure is valid.
+        unsafe { bindings::compsc_vfs_in_use(self.as_raw()) }
+    }
+
     /// Bus number, device and function as the kernel names the function in its messages.
     pub fn name(&self) -> &CStr {
         // SAFETY: The name of a bound device is a NUL-terminated string that does not change.
@@ -192,6 +218,14 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// The function was reset, or resumed: bring it back.
     fn reset_done(&self);
+
+    /// Whether the driver makes virtual functions.
+    const SRIOV: bool = false;
+
+    /// Makes so many virtual functions, or removes them all. Returns how many there are.
+    fn set_vfs(&self, _count: usize) -> Result<usize> {
+        Err(EOPNOTSUPP)
+    }
 }
 
 /// A registered driver. Dropping it unbinds every function.
@@ -244,6 +278,9 @@ impl<T: Driver> Registration<T> {
                 (*raw).probe = Some(Self::probe);
                 (*raw).remove = Some(Self::remove);
                 (*raw).shutdown = Some(Self::shutdown);
+                if T::SRIOV {
+                    (*raw).sriov_configure = Some(Self::sriov_configure);
+                }
                 (*raw).err_handler = handlers;
                 (*raw).driver.pm = pm;
                 (*raw).dev_groups = T::ATTRIBUTES.as_raw();
@@ -295,6 +332,16 @@ impl<T: Driver> Registration<T> {
     extern "C" fn shutdown(pdev: *mut bindings::pci_dev) {
         // SAFETY: The PCI core calls this for bound functions only, under the device lock.
         unsafe { Self::data(pdev) }.shutdown();
+    }
+
+    extern "C" fn sriov_configure(pdev: *mut bindings::pci_dev, count: c_int) -> c_int {
+        // SAFETY: As for `shutdown`.
+        let data = unsafe { Self::data(pdev) };
+        kernel::error::from_result(|| {
+            let count = usize::try_from(count).map_err(|_| EINVAL)?;
+            // CAST: Few functions.
+            data.set_vfs(count).map(|count| count as c_int)
+        })
     }
 
     extern "C" fn reset_prepare(pdev: *mut bindings::pci_dev) {

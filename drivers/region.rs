@@ -194,6 +194,12 @@ impl SharedRegion {
         self.word64(at + offset::COUNTER_LAST).set(last);
     }
 
+    /// A counter's accumulated value, as of the last look.
+    pub fn counter(&self, index: u32) -> u64 {
+        let at = self.layout.counter_offset(index) as usize;
+        self.word64(at + offset::COUNTER_BASE).get()
+    }
+
     /// Version for which the frozen counters hold.
     pub fn frozen_version(&self) -> u32 {
         self.word32(offset::FROZEN_VERSION).get()

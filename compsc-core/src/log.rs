@@ -344,6 +344,13 @@ impl<M: Map, I: Io32, L: SlotStore, const RECORD: bool> Recorder<M, I, L, RECORD
         self.io.write32(R::OFFSET, value.raw());
     }
 
+    /// Writes a register behind the log's back, on the way to a reset that keeps the log: replay will write what
+    /// the driver wrote before.
+    pub fn write_unrecorded<R: Register<Map = M> + Writable>(&self, value: R) {
+        const { assert!(R::COUNT == 1) };
+        self.io.write32(R::OFFSET, value.raw());
+    }
+
     /// Forgets everything recorded.
     pub fn forget(&self) {
         if RECORD {

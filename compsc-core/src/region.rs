@@ -55,7 +55,7 @@ pub const MAX_RING: u32 = 4096;
 /// Most self-emulated counters.
 pub const MAX_COUNTERS: usize = 64;
 /// Most log slots.
-pub const MAX_SLOTS: usize = 512;
+pub const MAX_SLOTS: usize = 1024;
 /// Longest receive buffer in bytes.
 pub const MAX_BUFFER: u32 = 16384;
 /// Bytes per descriptor.
@@ -803,7 +803,7 @@ impl Region {
         for (i, &(name, offset, count, max_count, size)) in spans.iter().enumerate() {
             let (offset, count) = (offset.get(), count.get());
             in_range(name, 0, u64::from(count), 0, max_count as u64)?;
-            // CAST: at most 512 × 8, 64 × 32 or 16 × 64.
+            // CAST: at most 1024 × 8, 64 × 32 or 16 × 64.
             let bytes = count * size as u32;
             aligned(name, 0, u64::from(offset), 8)?;
             in_range(

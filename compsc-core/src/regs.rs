@@ -433,7 +433,7 @@ macro_rules! registers {
         $vis:vis map $map:ident { chip: $chip:expr, role: $role:expr, size: $size:expr $(,)? }
         $(
             $(#[doc = $doc:literal])*
-            $name:ident $([$count:expr; $stride:expr])? @ $offset:literal :
+            $name:ident $([$count:expr; $stride:expr])? @ $offset:tt :
                 $class:ident, $replay:ident $(($phase:ident))? $({ $width:literal bits })?
             {
                 $(

@@ -47,6 +47,7 @@ impl<C: Chip> Adapter<C> {
         ops.get_ringparam = Some(Self::get_ringparam);
         ops.set_ringparam = Some(Self::set_ringparam);
         ops.get_channels = Some(Self::get_channels);
+        ops.set_channels = Some(Self::set_channels);
         ops.get_coalesce = Some(Self::get_coalesce);
         ops.set_coalesce = Some(Self::set_coalesce);
         ops.get_sset_count = Some(Self::get_sset_count);
@@ -56,7 +57,7 @@ impl<C: Chip> Adapter<C> {
         ops.get_regs = Some(Self::get_regs);
         ops.self_test = Some(Self::self_test);
         ops.get_ts_info = Some(bindings::ethtool_op_get_ts_info);
-        ops
+        Self::port_ops(ops)
     };
 
     const QUEUE_STATS: &'static [QueueStat<C>] = &[
@@ -105,11 +106,15 @@ impl<C: Chip> Adapter<C> {
         settings: *mut bindings::ethtool_link_ksettings,
     ) -> c_int {
         // SAFETY: As for `get_drvinfo`.
-        let (this, base) = unsafe { (Self::of(dev), &mut (*settings).base) };
-        let link = this.control.lock().link;
-        base.autoneg = bindings::AUTONEG_DISABLE as u8;
-        // A function has no port of its own.
-        base.port = bindings::PORT_OTHER as u8;
+        let (this, settings) = unsafe { (Self::of(dev), &mut *settings) };
+        let control = this.control.lock();
+        let link = control.link;
+        let own_port = this.port_settings(settings, !this.is_reachable(&control));
+        let base = &mut settings.base;
+        if !own_port {
+            base.autoneg = bindings::AUTONEG_DISABLE as u8;
+            base.port = bindings::PORT_OTHER as u8;
+        }
         (base.speed, base.duplex) = match link {
             Some((speed, full)) => (
                 speed,
@@ -157,22 +162,15 @@ impl<C: Chip> Adapter<C> {
             if sizes == old {
                 return Ok(0);
             }
-            if !control.up {
+            let result = this.reconfigure(&mut control, |control| {
                 control.ring_sizes = sizes;
-                return Ok(0);
-            }
-            this.restore_if_needed(&mut control, false)?;
-            let link = control.link;
-            this.down(&mut control);
-            control.ring_sizes = sizes;
-            let result = this.on_device(&mut control, |control| this.up(control));
+                Ok(())
+            });
             if result.is_err() {
                 control.ring_sizes = old;
-                this.on_device(&mut control, |control| this.up(control))?;
-            }
-            if link.is_some() {
-                control.link = link;
-                this.report_link(link);
+                if !control.up {
+                    this.on_device(&mut control, |control| this.up(control))?;
+                }
             }
             result.map(|()| 0)
         })
@@ -185,10 +183,31 @@ impl<C: Chip> Adapter<C> {
         // SAFETY: As for `get_drvinfo`.
         let (this, channels) = unsafe { (Self::of(dev), &mut *channels) };
         // CAST: Few queues.
-        channels.max_combined = C::QUEUE_PAIRS as u32;
-        channels.combined_count = this.queues.len() as u32;
+        channels.max_combined = this.chip.queue_pairs() as u32;
+        channels.combined_count = this.active().len() as u32;
         channels.max_other = 1;
         channels.other_count = 1;
+    }
+
+    extern "C" fn set_channels(
+        dev: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) -> c_int {
+        // SAFETY: As for `get_drvinfo`.
+        let (this, channels) = unsafe { (Self::of(dev), &*channels) };
+        from_result(|| {
+            // The stack checks the limits.
+            let pairs = channels.combined_count as usize;
+            if pairs == 0 || channels.other_count != 1 {
+                return Err(EINVAL);
+            }
+            let mut control = this.control.lock();
+            this.reconfigure(&mut control, |control| {
+                control.wanted_pairs = pairs;
+                this.set_active(pairs)
+            })?;
+            Ok(0)
+        })
     }
 
     extern "C" fn get_coalesce(

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a function has asked its PF to receive. Requests to the PF are not replayed one by one: this
-//! state is asked for again (the paper's "messages as state").
+//! What a function wants to receive. A virtual function asks its PF for it: requests are not replayed one by one, this
+//! state is asked for again (the paper's "messages as state"). A physical function writes it to its own filters.
 
 use crate::bindings;
 use kernel::prelude::*;
 
-/// Most unicast addresses besides the function's own.
-pub const MAX_UNICAST: usize = 3;
-/// Most multicast hashes that a mailbox message can hold.
-pub const MAX_HASHES: usize = compsc_regs::mailbox::MAX_HASHES;
+/// Most unicast addresses besides the function's own, of any function.
+pub const MAX_UNICAST: usize = 16;
+
+/// Words of a table of multicast hashes.
+pub const HASH_WORDS: usize = 4096 / 32;
 
 /// Length of a VLAN tag in bytes.
 const VLAN_TAG: u32 = 4;
@@ -24,9 +25,9 @@ pub struct Filters {
     /// Further unicast addresses.
     unicast: [[u8; 6]; MAX_UNICAST],
     unicast_count: usize,
-    hashes: [u16; MAX_HASHES],
-    hash_count: usize,
+    hashes: [u32; HASH_WORDS],
     had_unicast: bool,
+    promiscuous: bool,
     all_multicast: bool,
     had_all_multicast: bool,
     vlans: [u64; VLAN_WORDS],
@@ -41,9 +42,9 @@ impl Filters {
             mac: [0; 6],
             unicast: [[0; 6]; MAX_UNICAST],
             unicast_count: 0,
-            hashes: [0; MAX_HASHES],
-            hash_count: 0,
+            hashes: [0; HASH_WORDS],
             had_unicast: false,
+            promiscuous: false,
             all_multicast: false,
             had_all_multicast: false,
             vlans: [0; VLAN_WORDS],
@@ -77,39 +78,70 @@ impl Filters {
         self.had_all_multicast
     }
 
-    /// Multicast hashes.
-    pub fn hashes(&self) -> &[u16] {
-        &self.hashes[..self.hash_count]
+    /// Whether everything is wanted.
+    pub fn promiscuous(&self) -> bool {
+        self.promiscuous
+    }
+
+    /// Wants everything, because there is no room for what is wanted.
+    pub fn receive_everything(&mut self) {
+        self.promiscuous = true;
+        self.all_multicast = true;
+    }
+
+    /// Multicast hashes, one bit each.
+    pub fn hash_table(&self) -> &[u32; HASH_WORDS] {
+        &self.hashes
+    }
+
+    /// Multicast hashes in ascending order.
+    pub fn hashes(&self) -> impl Iterator<Item = u16> + '_ {
+        self.hashes.iter().enumerate().flat_map(|(i, word)| {
+            (0..32u16)
+                .filter(move |bit| word & (1 << bit) != 0)
+                // CAST: `i` is below 128.
+                .map(move |bit| i as u16 * 32 + bit)
+        })
     }
 
     /// Replaces the further unicast addresses.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there are more than [`MAX_UNICAST`]; the first ones are kept.
-    pub fn set_unicast(&mut self, addresses: impl Iterator<Item = [u8; 6]>) -> Result {
+    /// `ENOSPC` when there are more than `limit`, which is at most [`MAX_UNICAST`]; the first ones are kept.
+    pub fn set_unicast(
+        &mut self,
+        addresses: impl Iterator<Item = [u8; 6]>,
+        limit: usize,
+    ) -> Result {
         self.unicast_count = 0;
         for address in addresses {
-            let slot = self.unicast.get_mut(self.unicast_count).ok_or(ENOSPC)?;
-            *slot = address;
+            let slots = self.unicast.get_mut(..limit).ok_or(EINVAL)?;
+            *slots.get_mut(self.unicast_count).ok_or(ENOSPC)? = address;
             self.unicast_count += 1;
             self.had_unicast = true;
         }
         Ok(())
     }
 
-    /// Replaces the multicast hashes, and whether all multicast is wanted.
-    pub fn set_multicast(&mut self, all: bool, hashes: impl Iterator<Item = u16>) {
-        self.all_multicast = all;
-        self.hash_count = 0;
+    /// Replaces the multicast hashes, and whether everything or all multicast is wanted. More than `limit` hashes are
+    /// as good as all multicast.
+    pub fn set_multicast(
+        &mut self,
+        promiscuous: bool,
+        all: bool,
+        hashes: impl Iterator<Item = u16>,
+        limit: usize,
+    ) {
+        self.promiscuous = promiscuous;
+        self.hashes = [0; HASH_WORDS];
         for hash in hashes {
-            let Some(slot) = self.hashes.get_mut(self.hash_count) else {
-                self.all_multicast = true;
-                break;
-            };
-            *slot = hash;
-            self.hash_count += 1;
+            if let Some(word) = self.hashes.get_mut(usize::from(hash) / 32) {
+                *word |= 1 << (hash % 32);
+            }
         }
+        let count: u32 = self.hashes.iter().map(|word| word.count_ones()).sum();
+        self.all_multicast = all || count as usize > limit;
         self.had_all_multicast |= self.all_multicast;
     }
 

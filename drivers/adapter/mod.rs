@@ -26,7 +26,9 @@ pub mod ethtool;
 pub mod filters;
 mod ops;
 mod poll;
+pub mod port;
 mod restore;
+pub mod sriov;
 pub mod stats;
 pub mod sysfs;
 
@@ -111,6 +113,9 @@ pub const DEFAULT_RING: u32 = 256;
 /// Milliseconds between two looks at link, counters and announcement.
 const SERVICE_MS: u32 = 2000;
 
+/// Milliseconds between two looks at a link that is being negotiated.
+const LINK_LOOK_MS: u32 = 100;
+
 /// Moderation of queue interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moderation {
@@ -131,12 +136,25 @@ pub trait Chip: QueueRegs + Sized {
     const DESCRIPTION: &'static str;
     /// BAR that holds the registers.
     const BAR: u32 = 0;
-    /// Queue pairs; queue pair n has vector n.
+    /// Queue pairs, at most. Each has a vector of its own.
     const QUEUE_PAIRS: usize;
-    /// Vectors, the last of which is for everything but queues.
+    /// Vectors.
     const VECTORS: u32;
+    /// Vector of everything but queues: mailbox, link, and the host's wake-up.
+    const OTHER_VECTOR: u32;
+    /// Whether bringing the interface up begins with a reset. Without it the function serves others meanwhile.
+    const RESET_ON_UP: bool = true;
+    /// Whether the function has a port and virtual functions of its own: [`port`](Self::port), [`host`](Self::host),
+    /// and an other vector that tells of more than the link ([`events`](Self::events)).
+    const PHYSICAL: bool = false;
+    /// Milliseconds after a reset in which a link that is down says nothing: it is being negotiated.
+    const LINK_MS: u64 = 0;
     /// Largest MTU in bytes.
     const MAX_MTU: u32;
+    /// Most unicast addresses besides the function's own, at most [`filters::MAX_UNICAST`].
+    const MAX_UNICAST: usize;
+    /// Most multicast hashes.
+    const MAX_HASHES: usize;
     /// Largest interrupt interval in microseconds.
     const MAX_USECS: u32;
     /// Receive report: bits that tell of a damaged frame.
@@ -147,7 +165,7 @@ pub trait Chip: QueueRegs + Sized {
     const COUNTERS: &'static [stats::CounterDesc<Self>];
 
     /// Takes possession of the registers.
-    fn new(hw: Hw<Self::Map>) -> Result<Self>;
+    fn new(function: pci::Function, hw: Hw<Self::Map>) -> Result<Self>;
 
     /// The registers, for replay and dumps.
     fn hw(&self) -> &Hw<Self::Map>;
@@ -161,6 +179,46 @@ pub trait Chip: QueueRegs + Sized {
 
     /// Duration of the mailbox part of the last [`reset`](Self::reset) in nanoseconds.
     fn mailbox_ns(&self) -> u64;
+
+    /// Vector of a queue pair.
+    fn queue_vector(pair: usize) -> u32 {
+        // CAST: Few queues.
+        pair as u32
+    }
+
+    /// Queue pairs that can be used as things are, at most [`QUEUE_PAIRS`](Self::QUEUE_PAIRS).
+    fn queue_pairs(&self) -> usize {
+        Self::QUEUE_PAIRS
+    }
+
+    /// Distributes what is received over this many queue pairs, which are configured next.
+    fn use_queue_pairs(&self, _pairs: usize) {}
+
+    /// The function works again after a reset: others that depend on it are told.
+    fn ready(&self) {}
+
+    /// Deals with what the other vector tells of.
+    fn events(&self) -> Events {
+        Events::default()
+    }
+
+    /// Reads what has to be read from time to time, besides [`COUNTERS`](Self::COUNTERS).
+    fn refresh(&self) {}
+
+    /// What a port counts, from the values of [`COUNTERS`](Self::COUNTERS).
+    fn port_stats(_value: impl Fn(usize) -> u64) -> stats::PortStats {
+        stats::PortStats::default()
+    }
+
+    /// What a function with virtual functions can do.
+    fn host(&self) -> Option<&dyn sriov::Host> {
+        None
+    }
+
+    /// What a function with a port of its own can do.
+    fn port(&self) -> Option<&dyn port::Port> {
+        None
+    }
 
     /// Asks the PF for all filters again, after a reset in which it assigned this MAC address.
     fn request_filters(&self, filters: &Filters, assigned: Option<[u8; 6]>) -> Result;
@@ -198,6 +256,11 @@ pub trait Chip: QueueRegs + Sized {
     /// Masks all vectors.
     fn mask_all(&self);
 
+    /// Masks the vectors of an interface that goes down.
+    fn mask_queues(&self) {
+        self.mask_all();
+    }
+
     /// Raises all vectors.
     fn kick_all(&self);
 
@@ -206,6 +269,15 @@ pub trait Chip: QueueRegs + Sized {
 
     /// Whether the PF was reset, or told this function to reset, since the last look.
     fn reset_asked(&self) -> bool;
+}
+
+/// What [`Chip::events`] found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Events {
+    /// Link or device have changed: the service worker looks.
+    pub service: bool,
+    /// Milliseconds after which to look again.
+    pub again: Option<u32>,
 }
 
 /// One vector's queues.
@@ -264,6 +336,10 @@ pub(crate) struct Control {
     pub(crate) ring_sizes: (u32, u32),
     pub(crate) moderation: Moderation,
     pub(crate) link: Option<(u32, bool)>,
+    /// When the device was last reset.
+    reset: Instant<Monotonic>,
+    /// Queue pairs that the administrator wants.
+    pub(crate) wanted_pairs: usize,
     /// What the host has said to the last announcement of the shared region.
     accepted: Option<bool>,
 }
@@ -292,6 +368,10 @@ pub struct Adapter<C: Chip> {
     pub(crate) netdev: EtherDev,
     /// Adaptive moderation is on; read by the data path.
     adaptive: Word32,
+    /// VLANs of the interface.
+    vlans: crate::queue::rx::VlanSet,
+    /// Queue pairs in use; changes under the control lock while the interface is down.
+    active: Word32,
     #[pin]
     pub(crate) control: Mutex<Control>,
     pub(crate) region: Arc<SharedRegion>,
@@ -308,6 +388,8 @@ pub struct Adapter<C: Chip> {
     service_work: work::Item<Self>,
     #[pin]
     peers_work: work::Item<Self>,
+    #[pin]
+    events_work: work::Item<Self>,
     queue: work::Queue,
     /// Last: the function is disabled when nothing uses it any more.
     _enabled: pci::Enabled,
@@ -336,10 +418,10 @@ impl<C: Chip> Adapter<C> {
             function,
             C::COUNTERS.len(),
             &kinds,
-            C::VECTORS as u16 - 1,
+            C::OTHER_VECTOR as u16,
         )?;
         let bar = Bar::map(function, C::BAR, C::Map::SIZE)?;
-        let chip = C::new(Recorder::new(bar, RegionLog::new(region.clone())))?;
+        let chip = C::new(function, Recorder::new(bar, RegionLog::new(region.clone())))?;
         let counters = Counters::new(&chip, &region)?;
 
         let netdev = EtherDev::new(size_of::<*const Self>(), C::QUEUE_PAIRS)?;
@@ -351,6 +433,8 @@ impl<C: Chip> Adapter<C> {
                 queues: KVec::new(),
                 netdev,
                 adaptive: Word32::new(1),
+                vlans: crate::queue::rx::VlanSet::new(),
+                active: Word32::new(1),
                 control <- new_mutex!(Control {
                     filters: Filters::new(),
                     counters,
@@ -361,6 +445,8 @@ impl<C: Chip> Adapter<C> {
                     ring_sizes: (DEFAULT_RING, DEFAULT_RING),
                     moderation: Moderation::Adaptive,
                     link: None,
+                    reset: Instant::now(),
+                    wanted_pairs: C::QUEUE_PAIRS.min(online_cpus()),
                     accepted: None,
                 }),
                 region,
@@ -372,6 +458,7 @@ impl<C: Chip> Adapter<C> {
                 restore_work <- work::Item::new(Self::restore_worker),
                 service_work <- work::Item::new(Self::service_worker),
                 peers_work <- work::Item::new(Self::peers_worker),
+                events_work <- work::Item::new(Self::events_worker),
                 queue: work::Queue::new(C::NAME)?,
                 _enabled: enabled,
                 _pin: PhantomPinned,
@@ -386,6 +473,7 @@ impl<C: Chip> Adapter<C> {
             this.restore_work.set_target(this);
             this.service_work.set_target(this);
             this.peers_work.set_target(this);
+            this.events_work.set_target(this);
         }
         this.start()?;
         Ok(adapter)
@@ -469,6 +557,10 @@ impl<C: Chip> Adapter<C> {
             // SAFETY: The pair is pinned; it is unregistered before it is dropped.
             unsafe { pair.napi.register(netdev, Self::poll, pair.index) };
         }
+        {
+            let control = self.control.lock();
+            self.set_active(control.wanted_pairs)?;
+        }
         let registered = self.install_handlers().and_then(|()| {
             // Before the interface can be brought up: the host must know what the device writes.
             self.announce(&mut self.control.lock());
@@ -492,6 +584,7 @@ impl<C: Chip> Adapter<C> {
                 "the host offers no migration"
             }
         );
+        self.chip.ready();
         self.service_work.queue(&self.queue, SERVICE_MS);
         // SAFETY: Probe is the only user.
         // A driver works without its files, as it does on a kernel without debugfs.
@@ -503,7 +596,7 @@ impl<C: Chip> Adapter<C> {
         // SAFETY: Probe is the only user.
         let handlers = unsafe { self.handlers.get_mut() };
         for pair in &self.queues {
-            let irq = self.vectors.irq(pair.index as u32)?;
+            let irq = self.vectors.irq(C::queue_vector(pair.index))?;
             let name = CString::try_from_fmt(fmt!("{}-TxRx-{}", self.function.name(), pair.index))?;
             // SAFETY: The handler expects the queue pair, which outlives it.
             let handler = unsafe {
@@ -519,7 +612,7 @@ impl<C: Chip> Adapter<C> {
             // SAFETY: `start` registers the network device after this.
             unsafe { pair.napi.set_queues(pair.index as u32) };
         }
-        let irq = self.vectors.irq(C::VECTORS - 1)?;
+        let irq = self.vectors.irq(C::OTHER_VECTOR)?;
         let name = CString::try_from_fmt(fmt!("{}-other", self.function.name()))?;
         // SAFETY: The handler expects the adapter, which outlives it.
         let handler = unsafe {
@@ -540,13 +633,15 @@ impl<C: Chip> Adapter<C> {
         self.restore_work.cancel();
         self.service_work.cancel();
         self.peers_work.cancel();
+        self.events_work.cancel();
         {
             let _control = self.control.lock();
             self.chip.mask_all();
         }
         // SAFETY: Remove is the only user.
         unsafe { self.handlers.get_mut() }.clear();
-        // A handler may have queued service once more, which may queue a restore, which may queue the last.
+        // A handler may have queued events or service once more, which may queue a restore, which may queue the last.
+        self.events_work.cancel();
         self.service_work.cancel();
         self.restore_work.cancel();
         self.peers_work.cancel();
@@ -564,6 +659,7 @@ impl<C: Chip> Adapter<C> {
     pub fn remove(&self) {
         // SAFETY: Remove is the only user.
         unsafe { *self.files.get_mut() = None };
+        self.remove_vfs();
         // SAFETY: Registered by `start`.
         unsafe { bindings::unregister_netdev(self.netdev.as_ptr()) };
         self.stop_everything();
@@ -664,8 +760,13 @@ impl<C: Chip> Adapter<C> {
     pub(crate) fn up(&self, control: &mut Control) -> Result {
         let (tx_count, rx_count) = control.ring_sizes;
         // A new op set: what earlier ones told the device is forgotten by both.
-        let assigned = self.chip.reset(false)?;
-        for pair in &self.queues {
+        let assigned = if C::RESET_ON_UP {
+            self.chip.reset(false)?
+        } else {
+            None
+        };
+        self.chip.use_queue_pairs(self.active().len());
+        for pair in self.active() {
             let (tx_head, rx_head) = self.chip.heads(pair.index);
             // 0 on silicon. The emulator's resets keep the heads, which must be inside the rings.
             if tx_head.max(rx_head) >= MAX_RING {
@@ -700,6 +801,9 @@ impl<C: Chip> Adapter<C> {
             self.describe_queue(pair.tx_entry(), QueueKind::Tx, pair.index, tx.descriptors());
             self.chip
                 .configure_queue(pair.index, &tx, &rx, crate::queue::rx::BUFFER_LEN);
+            // Empty when they are enabled: a tail of earlier rings would hand out descriptors that hold nothing.
+            self.chip.write_tx_tail(pair.index, tx_head);
+            self.chip.write_rx_tail(pair.index, rx_head);
             self.with_tx_locked(|| {
                 // SAFETY: The interface is not up: NAPI is disabled, and the transmit lock is held.
                 unsafe {
@@ -711,7 +815,7 @@ impl<C: Chip> Adapter<C> {
         let result = self.start_queues(control, assigned);
         if result.is_err() {
             // Nothing may write to the rings any more.
-            let _ = self.chip.reset(false);
+            self.reset_hard(control);
             self.free_rings();
         }
         result
@@ -721,7 +825,7 @@ impl<C: Chip> Adapter<C> {
         self.chip.request_max_frame(control.filters.max_frame())?;
         self.chip.request_filters(&control.filters, assigned)?;
         self.chip.configure_irqs();
-        for pair in &self.queues {
+        for pair in self.active() {
             let usecs = match control.moderation {
                 Moderation::Fixed(usecs) => usecs,
                 Moderation::Adaptive => poll::DEFAULT_USECS,
@@ -732,7 +836,7 @@ impl<C: Chip> Adapter<C> {
         }
         self.region.set_device_state(DeviceState::Up);
         control.up = true;
-        for pair in &self.queues {
+        for pair in self.active() {
             // SAFETY: NAPI is still disabled: this is its owner.
             if let Some(rx) = unsafe { pair.rx.get_mut() } {
                 rx.fill(&pair.receive_context(Some(&self.chip)));
@@ -743,6 +847,14 @@ impl<C: Chip> Adapter<C> {
                 tx.stack().wake();
             }
         }
+        // The stack's watchdog looks at all queues, and takes a stopped one for a hang.
+        for pair in self.queues.iter().skip(self.active().len()) {
+            // SAFETY: The device is valid and has this queue.
+            let stack = unsafe { StackQueue::new(self.netdev.as_ptr(), pair.index as u32) };
+            if let Some(stack) = stack {
+                stack.start();
+            }
+        }
         self.chip.unmask_all();
         // Whatever came before the unmasking.
         self.chip.kick_all();
@@ -750,18 +862,21 @@ impl<C: Chip> Adapter<C> {
         Ok(())
     }
 
-    /// Takes the interface down: queues, interrupts, rings.
+    /// Takes the interface down: link, queues, interrupts, rings.
     pub(crate) fn down(&self, control: &mut Control) {
-        if !control.up {
-            return;
+        if control.up {
+            control.link = None;
+            // SAFETY: The device is valid.
+            unsafe { bindings::netif_carrier_off(self.netdev.as_ptr()) };
+            self.stop_queues(control);
         }
+    }
+
+    fn stop_queues(&self, control: &mut Control) {
         self.update_counters(control);
         control.up = false;
-        control.link = None;
-        // SAFETY: The device is valid.
-        unsafe { bindings::netif_carrier_off(self.netdev.as_ptr()) };
         self.with_tx_locked(|| {
-            for pair in &self.queues {
+            for pair in self.active() {
                 // SAFETY: The ring exists; only its shared side is used.
                 if let Some(tx) = unsafe { (*pair.tx.as_ptr()).as_ref() } {
                     tx.stack().stop();
@@ -769,13 +884,13 @@ impl<C: Chip> Adapter<C> {
             }
         });
         if !control.quiesced {
-            self.chip.mask_all();
-            for pair in &self.queues {
+            self.chip.mask_queues();
+            for pair in self.active() {
                 pair.napi.disable();
             }
         }
         control.quiesced = false;
-        for pair in &self.queues {
+        for pair in self.active() {
             if let Err(e) = self.chip.enable_queue(pair.index, false) {
                 if !control.detached {
                     dev_warn!(
@@ -785,12 +900,59 @@ impl<C: Chip> Adapter<C> {
                         e
                     );
                     // Nothing may write to the rings any more.
-                    let _ = self.chip.reset(false);
+                    self.reset_hard(control);
                 }
             }
         }
         self.region.set_device_state(DeviceState::Down);
         self.free_rings();
+    }
+
+    /// Resets the device because it does not do what it is told.
+    fn reset_hard(&self, control: &mut Control) {
+        let _ = self.chip.reset(false);
+        control.reset = Instant::now();
+        self.chip.ready();
+    }
+
+    /// The queue pairs in use.
+    pub(crate) fn active(&self) -> &[Pin<KBox<QueuePair<C>>>] {
+        let count = self.active.get() as usize;
+        self.queues.get(..count).unwrap_or(&self.queues)
+    }
+
+    /// Changes the number of queue pairs in use, as far as the chip has them, while the interface is down. The caller
+    /// holds RTNL, or the device is not registered.
+    pub(crate) fn set_active(&self, pairs: usize) -> Result {
+        let pairs = pairs.min(self.chip.queue_pairs()).max(1) as u32;
+        let netdev = self.netdev.as_ptr();
+        // SAFETY: The device is valid; RTNL is held or not needed, as the caller promises.
+        unsafe {
+            kernel::error::to_result(bindings::netif_set_real_num_tx_queues(netdev, pairs))?;
+            kernel::error::to_result(bindings::netif_set_real_num_rx_queues(netdev, pairs))?;
+        }
+        self.active.set(pairs);
+        Ok(())
+    }
+
+    /// Takes the queues down, has them changed, and brings them up again. The link stays up for the stack. RTNL is held.
+    pub(crate) fn reconfigure(
+        &self,
+        control: &mut Control,
+        change: impl FnOnce(&mut Control) -> Result,
+    ) -> Result {
+        if !control.up {
+            return change(control);
+        }
+        self.restore_if_needed(control, false)?;
+        self.stop_queues(control);
+        let changed = change(control);
+        let up = self.on_device(control, |control| self.up(control));
+        if up.is_err() {
+            control.link = None;
+            self.report_link(None);
+        }
+        changed.and(up)
     }
 
     /// Whether the device is the one that this driver has set up: not replaced, not in reset, not gone.
@@ -859,6 +1021,7 @@ impl<C: Chip> Adapter<C> {
         if self.restore_if_needed(control, asked).is_err() {
             return;
         }
+        self.read_device(C::refresh);
         if !control.up {
             return;
         }
@@ -866,15 +1029,36 @@ impl<C: Chip> Adapter<C> {
         let dummy_writes = self.queues.iter().map(|q| q.rx_stats.dummy_writes.get());
         self.region.set_dummy_writes(dummy_writes.sum());
         // A receive ring that ran dry raises no interrupt when memory is there again.
-        for pair in &self.queues {
+        for pair in self.active() {
             self.chip.kick_queue(pair.index);
         }
         let Some(link) = self.read_device(C::link) else {
             return;
         };
+        if link.is_none() && elapsed_ns(control.reset) < C::LINK_MS * 1_000_000 {
+            self.service_work.queue(&self.queue, LINK_LOOK_MS);
+            return;
+        }
         if link != control.link {
             control.link = link;
             self.report_link(link);
+        }
+    }
+
+    /// Deals with what the other vector tells of, as soon as possible.
+    fn events_worker(&self) {
+        let control = self.control.lock();
+        // A function that is being restored is asked again afterwards.
+        if !self.is_reachable(&control) {
+            return;
+        }
+        let events = self.read_device(C::events).unwrap_or_default();
+        drop(control);
+        if events.service {
+            self.service_work.requeue(&self.queue, 0);
+        }
+        if let Some(msecs) = events.again {
+            self.events_work.queue(&self.queue, msecs);
         }
     }
 
@@ -918,7 +1102,7 @@ impl<C: Chip> Adapter<C> {
         let mut control = self.control.lock();
         self.quiesce(&mut control);
         self.chip.mask_all();
-        for pair in &self.queues {
+        for pair in self.active() {
             let _ = self.chip.enable_queue(pair.index, false);
         }
         control.detached = true;
@@ -954,6 +1138,12 @@ impl<C: Chip> Adapter<C> {
         }
         self.restore_work.requeue(&self.queue, 0);
     }
+}
+
+/// Number of CPUs.
+fn online_cpus() -> usize {
+    // SAFETY: Reads a number.
+    unsafe { bindings::compsc_num_online_cpus() as usize }
 }
 
 /// Nanoseconds since `start`.

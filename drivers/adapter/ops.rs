@@ -66,7 +66,22 @@ const MAX_NETWORK_HEADER: u32 = 511;
 const WATCHDOG_MS: u32 = 5000;
 
 impl<C: Chip> Adapter<C> {
-    const NETDEV_OPS: bindings::net_device_ops = bindings::net_device_ops {
+    const NETDEV_OPS: bindings::net_device_ops = {
+        let mut ops = Self::COMMON_OPS;
+        if C::PHYSICAL {
+            ops.ndo_set_vf_mac = Some(Self::ndo_set_vf_mac);
+            ops.ndo_set_vf_vlan = Some(Self::ndo_set_vf_vlan);
+            ops.ndo_set_vf_rate = Some(Self::ndo_set_vf_rate);
+            ops.ndo_set_vf_spoofchk = Some(Self::ndo_set_vf_spoofchk);
+            ops.ndo_set_vf_trust = Some(Self::ndo_set_vf_trust);
+            ops.ndo_set_vf_link_state = Some(Self::ndo_set_vf_link_state);
+            ops.ndo_get_vf_config = Some(Self::ndo_get_vf_config);
+            ops.ndo_get_vf_stats = Some(Self::ndo_get_vf_stats);
+        }
+        ops
+    };
+
+    const COMMON_OPS: bindings::net_device_ops = bindings::net_device_ops {
         ndo_open: Some(Self::ndo_open),
         ndo_stop: Some(Self::ndo_stop),
         ndo_start_xmit: Some(Self::ndo_start_xmit),
@@ -101,6 +116,9 @@ impl<C: Chip> Adapter<C> {
             dev.vlan_features = VLAN_FEATURES;
             dev.min_mtu = bindings::ETH_MIN_MTU;
             dev.max_mtu = C::MAX_MTU;
+            if C::PHYSICAL {
+                bindings::compsc_set_unicast_filter(dev);
+            }
             // CAST: Fits in the field.
             dev.watchdog_timeo = bindings::__msecs_to_jiffies(WATCHDOG_MS) as i32;
         }
@@ -205,21 +223,25 @@ impl<C: Chip> Adapter<C> {
             let flags = unsafe { (&raw const (*dev).flags).read_volatile() };
             let mut control = this.control.lock();
             let filters = &mut control.filters;
-            let all =
-                bindings::net_device_flags_IFF_ALLMULTI | bindings::net_device_flags_IFF_PROMISC;
+            let promiscuous = flags & bindings::net_device_flags_IFF_PROMISC != 0;
             filters.set_multicast(
-                flags & all != 0,
+                promiscuous,
+                promiscuous || flags & bindings::net_device_flags_IFF_ALLMULTI != 0,
                 multicast
                     .iter()
                     .map(|mac| compsc_regs::mailbox::multicast_hash(*mac)),
+                C::MAX_HASHES,
             );
-            let fits = filters.set_unicast(unicast.iter().copied());
+            let fits = filters.set_unicast(unicast.iter().copied(), C::MAX_UNICAST);
+            if fits.is_err() && C::PHYSICAL {
+                filters.receive_everything();
+            }
             if !this.is_reachable(&control) {
                 // The restore asks for the filters as they then are.
                 return Ok(0);
             }
             this.answered(this.chip.request_rx_mode(&control.filters))?;
-            if fits.is_err() {
+            if fits.is_err() && !C::PHYSICAL {
                 dev_warn!(
                     this.function.device(),
                     "{}: only {} of {} further unicast addresses fit into the hardware\n",
@@ -305,6 +327,19 @@ impl<C: Chip> Adapter<C> {
     ) {
         // SAFETY: As for `ndo_open`; the stack passes a zeroed structure.
         let (this, stats) = unsafe { (Self::of(dev), &mut *stats) };
+        // CAST: Few counters.
+        let port = C::port_stats(|i| this.region.counter(i as u32));
+        stats.multicast = port.multicast;
+        stats.collisions = port.collisions;
+        stats.rx_errors = port.rx_errors;
+        stats.rx_length_errors = port.rx_length_errors;
+        stats.rx_crc_errors = port.rx_crc_errors;
+        stats.rx_frame_errors = port.rx_frame_errors;
+        stats.rx_missed_errors = port.rx_missed_errors;
+        stats.tx_errors = port.tx_errors;
+        stats.tx_aborted_errors = port.tx_aborted_errors;
+        stats.tx_window_errors = port.tx_window_errors;
+        stats.tx_carrier_errors = port.tx_carrier_errors;
         for pair in &this.queues {
             stats.rx_packets += pair.rx_stats.packets.get();
             stats.rx_bytes += pair.rx_stats.bytes.get();
@@ -353,6 +388,7 @@ impl<C: Chip> Adapter<C> {
             let mut control = self.control.lock();
             if !on {
                 control.filters.set_vlan(vid, false);
+                self.vlans.set(vid, false);
             }
             if self.is_reachable(&control) {
                 self.answered(self.chip.request_vlan(vid, on))
@@ -368,6 +404,7 @@ impl<C: Chip> Adapter<C> {
             }
             if on {
                 control.filters.set_vlan(vid, true);
+                self.vlans.set(vid, true);
             }
             Ok(0)
         })

@@ -51,6 +51,8 @@ impl<C: Chip> QueuePair<C> {
             napi: &self.napi,
             stats: &self.rx_stats,
             checksum: features & (1 << bindings::NETIF_F_RXCSUM_BIT) != 0,
+            // A PF may put its VF into a VLAN that the VF does not know of.
+            vlans: (!C::PHYSICAL).then_some(&self.adapter().vlans),
             frame_errors: C::RX_FRAME_ERRORS,
             checksum_errors: C::RX_CHECKSUM_ERRORS,
         }
@@ -72,6 +74,10 @@ impl<C: Chip> Adapter<C> {
     pub(super) extern "C" fn other_irq(_irq: c_int, data: *mut c_void) -> bindings::irqreturn_t {
         // SAFETY: The handler was installed with an adapter.
         let this = unsafe { &*data.cast::<Self>() };
+        if C::PHYSICAL {
+            this.events_work.requeue(&this.queue, 0);
+            return bindings::irqreturn::IRQ_HANDLED;
+        }
         this.service_work.requeue(&this.queue, 0);
         // An emulator that never forgets a vector assignment may still send another driver's queue
         // interrupts here.

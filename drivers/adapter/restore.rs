@@ -76,7 +76,11 @@ impl<C: Chip> Adapter<C> {
                     continue;
                 }
                 Pending::Restore(word) => word,
-                Pending::Nothing if force => self.gate.word().load(),
+                Pending::Nothing if force => {
+                    // The reset may clear them.
+                    self.update_counters(control);
+                    self.gate.word().load()
+                }
                 Pending::Nothing => return Ok(()),
             };
             self.quiesce(control);
@@ -121,7 +125,7 @@ impl<C: Chip> Adapter<C> {
         if control.quiesced || !control.up {
             return;
         }
-        for pair in &self.queues {
+        for pair in self.active() {
             pair.napi.disable();
         }
         // The gate is closed: after the last transmit function that was under way has ended, none touches
@@ -137,6 +141,7 @@ impl<C: Chip> Adapter<C> {
         self.region.set_restoring();
         let start = Instant::now();
         let assigned = self.chip.reset(true)?;
+        control.reset = Instant::now();
         let mailbox_ns = self.chip.mailbox_ns();
         let reset_ns = elapsed_ns(start).saturating_sub(mailbox_ns);
         if control.quiesced {
@@ -164,8 +169,8 @@ impl<C: Chip> Adapter<C> {
         let mut resent = 0;
         if control.up {
             let start = Instant::now();
-            let mut tails = KVec::with_capacity(self.queues.len(), GFP_KERNEL)?;
-            for pair in &self.queues {
+            let mut tails = KVec::with_capacity(self.active().len(), GFP_KERNEL)?;
+            for pair in self.active() {
                 let before = pair.tx_stats.replayed.get();
                 // SAFETY: NAPI is disabled, the gate closed, and the function reset.
                 let slots = unsafe {
@@ -189,7 +194,7 @@ impl<C: Chip> Adapter<C> {
             rings_ns = elapsed_ns(start);
             let start = Instant::now();
             self.replay(Phase::Enable);
-            for (pair, (tx_tail, rx_tail)) in self.queues.iter().zip(tails) {
+            for (pair, (tx_tail, rx_tail)) in self.active().iter().zip(tails) {
                 self.chip.wait_queue_enabled(pair.index)?;
                 self.chip.write_rx_tail(pair.index, rx_tail);
                 self.chip.write_tx_tail(pair.index, tx_tail);
@@ -208,6 +213,10 @@ impl<C: Chip> Adapter<C> {
             [reset_ns, mailbox_ns, replay_ns, rings_ns],
             resent,
         );
+        self.chip.ready();
+        if C::PHYSICAL {
+            self.events_work.queue(&self.queue, 0);
+        }
         if control.up {
             self.resume(control);
             // It takes RTNL, for which the next restore must not wait.
@@ -238,11 +247,11 @@ impl<C: Chip> Adapter<C> {
     /// Lets the data path in again.
     fn resume(&self, control: &mut Control) {
         control.quiesced = false;
-        for pair in &self.queues {
+        for pair in self.active() {
             pair.napi.enable();
         }
         self.with_tx_locked(|| {
-            for pair in &self.queues {
+            for pair in self.active() {
                 // SAFETY: The transmit lock is held; only the ring's shared side is used.
                 if let Some(tx) = unsafe { (*pair.tx.as_ptr()).as_ref() } {
                     tx.stack().touch_watchdog();
@@ -253,14 +262,14 @@ impl<C: Chip> Adapter<C> {
         self.replay(Phase::Unmask);
         // Causes raised on the old device are lost with it.
         self.chip.kick_all();
-        for pair in &self.queues {
+        for pair in self.active() {
             pair.napi.schedule();
         }
     }
 
     /// Hands up what the old device had received, and takes back what it had sent.
     fn consume(&self) {
-        for pair in &self.queues {
+        for pair in self.active() {
             let _bh = BottomHalvesOff::new();
             // SAFETY: NAPI is disabled: this is the owner of the instance. The gate is closed: no transmit
             // function touches the ring.

@@ -31,6 +31,33 @@ pub struct CounterDesc<C> {
     pub read: fn(&C) -> u64,
 }
 
+/// What a port counts besides packets and bytes, in the terms of `struct rtnl_link_stats64`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PortStats {
+    /// Multicast packets received.
+    pub multicast: u64,
+    /// Collisions.
+    pub collisions: u64,
+    /// Errors received, of all kinds.
+    pub rx_errors: u64,
+    /// Too long or too short packets received.
+    pub rx_length_errors: u64,
+    /// Packets received with a wrong check sequence.
+    pub rx_crc_errors: u64,
+    /// Misaligned packets received.
+    pub rx_frame_errors: u64,
+    /// Packets missed for want of packet buffer.
+    pub rx_missed_errors: u64,
+    /// Packets not sent, for all reasons.
+    pub tx_errors: u64,
+    /// Packets given up after too many collisions.
+    pub tx_aborted_errors: u64,
+    /// Late collisions.
+    pub tx_window_errors: u64,
+    /// Packets sent without carrier.
+    pub tx_carrier_errors: u64,
+}
+
 /// The counters of a function, under the control lock.
 pub(crate) struct Counters {
     values: KVec<SelfEmulated>,

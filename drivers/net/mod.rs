@@ -155,6 +155,14 @@ pub unsafe fn netdev_address(netdev: *const bindings::net_device) -> [u8; 6] {
     unsafe { (*netdev).dev_addr.cast::<[u8; 6]>().read() }
 }
 
+/// The machine's hash key for receive side scaling: random, and the same for all devices.
+pub fn rss_key<const N: usize>() -> [u8; N] {
+    let mut key = [0; N];
+    // SAFETY: The function writes that many bytes.
+    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), N) };
+    key
+}
+
 /// Bottom halves stay disabled on this CPU while this exists.
 pub struct BottomHalvesOff(());
 
@@ -172,6 +180,25 @@ impl Drop for BottomHalvesOff {
     fn drop(&mut self) {
         // SAFETY: Disabled by `new`.
         unsafe { bindings::compsc_local_bh_enable() };
+    }
+}
+
+/// RTNL, the lock of network configuration, is held while this exists.
+pub struct Rtnl(());
+
+impl Rtnl {
+    /// Takes the lock. Sleeps.
+    pub fn lock() -> Self {
+        // SAFETY: Released when dropped.
+        unsafe { bindings::rtnl_lock() };
+        Self(())
+    }
+}
+
+impl Drop for Rtnl {
+    fn drop(&mut self) {
+        // SAFETY: Taken by `lock`.
+        unsafe { bindings::rtnl_unlock() };
     }
 }
 

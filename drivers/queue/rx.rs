@@ -133,6 +133,35 @@ pub struct RxRing {
 // SAFETY: The ring belongs to the owner of its NAPI instance.
 unsafe impl Send for RxRing {}
 
+/// VLAN ids, one bit each: written under the control lock, read by the data path.
+pub struct VlanSet([Word64; 4096 / 64]);
+
+impl VlanSet {
+    /// No VLAN.
+    #[expect(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self(core::array::from_fn(|_| Word64::new(0)))
+    }
+
+    /// Adds a VLAN, or removes it.
+    pub fn set(&self, vid: u16, on: bool) {
+        let word = &self.0[usize::from(vid) / 64 % self.0.len()];
+        let bit = 1 << (vid % 64);
+        word.set(if on {
+            word.get() | bit
+        } else {
+            word.get() & !bit
+        });
+    }
+
+    /// Whether the VLAN of a tag is in.
+    #[inline(always)]
+    fn contains(&self, tag: u16) -> bool {
+        let vid = tag & 0xfff;
+        self.0[usize::from(vid) / 64].get() >> (vid % 64) & 1 != 0
+    }
+}
+
 /// What a poll did.
 pub struct Cleaned {
     /// Packets handed up.
@@ -151,6 +180,9 @@ pub struct Context<'a, R> {
     pub stats: &'a Stats,
     /// Whether checksums are to be taken from the hardware (NETIF_F_RXCSUM).
     pub checksum: bool,
+    /// VLANs whose tags the stack knows; all others are somebody else's business, and their tags are dropped.
+    /// `None`: the stack gets all tags.
+    pub vlans: Option<&'a VlanSet>,
     /// Bits of the report that tell of a damaged frame.
     pub frame_errors: u32,
     /// Bits of the report that tell of a wrong checksum.
@@ -312,7 +344,8 @@ impl RxRing {
             } else {
                 cx.stats.checksum_none.add(1);
             }
-            if status & format::STAT_VP != 0 {
+            let known = |vlan| cx.vlans.is_none_or(|vlans| vlans.contains(vlan));
+            if status & format::STAT_VP != 0 && known(report.vlan()) {
                 skb.put_vlan_tag(report.vlan());
             }
             cx.napi.receive(skb, self.queue);

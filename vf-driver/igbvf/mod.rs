@@ -8,15 +8,19 @@ mod stats;
 use compsc::{
     adapter::{
         filters::Filters,
-        poll_until,
         stats::CounterDesc,
         Chip,
         Hw, //
+    },
+    i82576::{
+        Rings,
+        MAX_USECS, //
     },
     mailbox::{
         Mailbox,
         MailboxRegs, //
     },
+    pci::Function,
     queue::{
         RxRing,
         TxRing, //
@@ -42,35 +46,28 @@ use kernel::{
     },
 };
 
-/// Vector of everything but queues. In the emulator its events arrive at the vector before it, which is
-/// the queue pair's: a poll without work. The service worker looks at the mailbox anyway.
-const OTHER_VECTOR: u32 = 1;
-
-/// Milliseconds for a queue to take note of its enable bit.
-const QUEUE_MS: u32 = 10;
-
 /// Registers and mailbox of an 82576 VF.
 pub(crate) struct Vf {
-    hw: Hw<Vf82576>,
+    rings: Rings<Vf82576>,
     mailbox: Mailbox,
     mailbox_ns: Word64,
 }
 
 impl MailboxRegs for Vf {
     fn control(&self) -> u32 {
-        self.hw.read::<V2PMAILBOX>().raw()
+        self.rings.hw.read::<V2PMAILBOX>().raw()
     }
 
     fn set_control(&self, value: u32) {
-        self.hw.write(V2PMAILBOX::from_raw(value));
+        self.rings.hw.write(V2PMAILBOX::from_raw(value));
     }
 
     fn word(&self, index: usize) -> u32 {
-        self.hw.read_at::<VMBMEM>(index).raw()
+        self.rings.hw.read_at::<VMBMEM>(index).raw()
     }
 
     fn set_word(&self, index: usize, value: u32) {
-        self.hw.write_at(index, VMBMEM::from_raw(value));
+        self.rings.hw.write_at(index, VMBMEM::from_raw(value));
     }
 }
 
@@ -101,30 +98,35 @@ impl Chip for Vf {
     const NAME: &'static CStr = c"igbvf_compsc";
     const DESCRIPTION: &'static str = "Intel 82576 virtual function";
     const QUEUE_PAIRS: usize = 1;
-    const VECTORS: u32 = OTHER_VECTOR + 1;
+    const VECTORS: u32 = 2;
+    /// In the emulator its events arrive at the vector before it, which is the queue pair's: a poll without work. The
+    /// service worker looks at the mailbox anyway.
+    const OTHER_VECTOR: u32 = 1;
     const MAX_MTU: u32 = 9216;
-    const MAX_USECS: u32 = EITR::INTERVAL.max();
+    const MAX_UNICAST: usize = 3;
+    const MAX_HASHES: usize = compsc_regs::mailbox::MAX_HASHES;
+    const MAX_USECS: u32 = MAX_USECS;
     const RX_FRAME_ERRORS: u32 = err82576::FRAME;
     const RX_CHECKSUM_ERRORS: u32 = err82576::L4E | err82576::IPE;
     const COUNTERS: &'static [CounterDesc<Self>] = stats::COUNTERS;
 
-    fn new(hw: Hw<Vf82576>) -> Result<Self> {
+    fn new(_function: Function, hw: Hw<Vf82576>) -> Result<Self> {
         Ok(Self {
-            hw,
+            rings: Rings { hw },
             mailbox: Mailbox::new(),
             mailbox_ns: Word64::new(0),
         })
     }
 
     fn hw(&self) -> &Hw<Vf82576> {
-        &self.hw
+        &self.rings.hw
     }
 
     fn reset(&self, keep_log: bool) -> Result<Option<[u8; 6]>> {
         if keep_log {
             self.silence();
         } else {
-            self.hw.reset(CTRL::zeroed().set(CTRL::RST));
+            self.rings.hw.reset(CTRL::zeroed().set(CTRL::RST));
         }
         self.mailbox.forget();
         self.mailbox.wait_pf_ready(self)?;
@@ -140,7 +142,9 @@ impl Chip for Vf {
     }
 
     fn silence(&self) {
-        self.hw.reset_for_replay(CTRL::zeroed().set(CTRL::RST));
+        self.rings
+            .hw
+            .reset_for_replay(CTRL::zeroed().set(CTRL::RST));
     }
 
     fn mailbox_ns(&self) -> u64 {
@@ -167,7 +171,7 @@ impl Chip for Vf {
     }
 
     fn request_rx_mode(&self, filters: &Filters) -> Result {
-        let (message, _) = Message::set_multicast(filters.hashes().iter().copied());
+        let (message, _) = Message::set_multicast(filters.hashes());
         self.wish(&message)?;
         if filters.had_unicast() {
             self.wish(&Message::clear_mac_filters(filters.mac))?;
@@ -187,55 +191,47 @@ impl Chip for Vf {
     }
 
     fn configure_irqs(&self) {
-        self.hw.write(EIMC::from_raw(ALL_CAUSES));
-        self.hw.write(EIAC::from_raw(ALL_CAUSES));
-        // The handler masks; auto-masking is not there in the emulator.
-        self.hw.write(EIAM::zeroed());
-        self.hw.write(IVAR0::zeroed().with_rx(0, 0).with_tx(0, 0));
-        self.hw.write(
+        self.rings.configure_vectors(ALL_CAUSES);
+        self.rings
+            .hw
+            .write(IVAR0::zeroed().with_rx(0, 0).with_tx(0, 0));
+        self.rings.hw.write(
             IVAR_MISC::zeroed()
-                .with(IVAR_MISC::VECTOR, OTHER_VECTOR)
+                .with(IVAR_MISC::VECTOR, Self::OTHER_VECTOR)
                 .set(IVAR_MISC::VALID),
         );
     }
 
     fn configure_queue(&self, queue: usize, tx: &TxRing, rx: &RxRing, rx_buffer: u32) {
-        self.setup_tx(queue, tx);
-        self.setup_rx(queue, rx, rx_buffer);
+        self.rings.setup(queue, tx, rx, rx_buffer);
     }
 
     fn heads(&self, queue: usize) -> (u32, u32) {
-        (
-            self.hw.read_at::<TDH>(queue).raw(),
-            self.hw.read_at::<RDH>(queue).raw(),
-        )
+        self.rings.heads(queue)
     }
 
     fn enable_queue(&self, queue: usize, on: bool) -> Result {
-        self.write_enables(queue, on);
-        poll_until(QUEUE_MS, || self.queue_is(queue, on))
+        self.rings.enable(queue, on)
     }
 
     fn wait_queue_enabled(&self, queue: usize) -> Result {
-        poll_until(QUEUE_MS, || self.queue_is(queue, true))
+        self.rings.wait_enabled(queue, true)
     }
 
     fn unmask_all(&self) {
-        self.hw.write(EIMS::from_raw(ALL_CAUSES));
+        self.rings.unmask(ALL_CAUSES);
     }
 
     fn mask_all(&self) {
-        self.hw.write(EIMC::from_raw(ALL_CAUSES));
+        self.rings.mask(ALL_CAUSES);
     }
 
     fn kick_all(&self) {
-        // A cause that is still set would not be raised again.
-        self.hw.write(EICR::from_raw(ALL_CAUSES));
-        self.hw.write(EICS::from_raw(ALL_CAUSES));
+        self.rings.kick_anew(ALL_CAUSES);
     }
 
     fn link(&self) -> Option<(u32, bool)> {
-        let status = self.hw.read::<STATUS>();
+        let status = self.rings.hw.read::<STATUS>();
         status
             .is_set(STATUS::LU)
             .then(|| (status.speed_mbps(), status.is_set(STATUS::FD)))

@@ -19,7 +19,7 @@ macro_rules! counters {
             register: $register::OFFSET as u32,
             width: 32,
             mode: Mode::FreeRunning,
-            read: |vf| vf.hw.read::<$register>().raw().into(),
+            read: |vf| vf.rings.hw.read::<$register>().raw().into(),
         },)*]
     };
 }

@@ -229,8 +229,8 @@ fn layouts() {
     let layout = Layout::new(MAX_SLOTS, MAX_COUNTERS, &queues).unwrap();
     assert!(layout.len() <= MAX_REGION);
     assert!(Layout::new(0, 0, &[(RX, 8)]).is_err());
-    assert!(Layout::new(513, 0, &[(RX, 8)]).is_err());
-    assert!(Layout::new(1, 65, &[(RX, 8)]).is_err());
+    assert!(Layout::new(MAX_SLOTS + 1, 0, &[(RX, 8)]).is_err());
+    assert!(Layout::new(1, MAX_COUNTERS + 1, &[(RX, 8)]).is_err());
     assert!(Layout::new(1, 0, &[]).is_err());
     assert!(Layout::new(1, 0, &[(RX, 8); 17]).is_err());
     let error = Layout::new(1, 0, &[(TX, 8), (RX, 4097)]).unwrap_err();

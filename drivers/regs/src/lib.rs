@@ -7,15 +7,22 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`i82576`] | what the functions of an 82576 have in common |
+//! | [`pf82576`] | registers of an 82576 physical function |
 //! | [`vf82576`] | registers of an 82576 virtual function |
 //! | [`desc`] | advanced receive and transmit descriptors of both chips |
 //! | [`mailbox`] | messages between an 82576 virtual function and its physical function |
+//! | [`sriov`] | what a physical function grants its virtual functions, and the filters that follow from it |
 
 #![cfg_attr(not(any(test, CONFIG_RUST)), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod desc;
+#[macro_use]
+pub mod i82576;
 pub mod mailbox;
+pub mod pf82576;
+pub mod sriov;
 pub mod vf82576;
 
 use compsc_core::regs::{
@@ -42,6 +49,8 @@ pub mod chip {
 
 /// The register table for a chip id and [role](compsc_core::region::role), for tools that decode a log.
 pub fn table(chip: u16, role: u16) -> Option<&'static [RegisterDesc]> {
-    type Vf = vf82576::Vf82576;
-    (chip == Vf::CHIP && role == Vf::ROLE).then_some(Vf::TABLE)
+    fn of<M: Map>(chip: u16, role: u16) -> Option<&'static [RegisterDesc]> {
+        (chip == M::CHIP && role == M::ROLE).then_some(M::TABLE)
+    }
+    of::<vf82576::Vf82576>(chip, role).or_else(|| of::<pf82576::Pf82576>(chip, role))
 }

@@ -20,6 +20,8 @@ pub const NACK: u32 = 1 << 30;
 pub const CTS: u32 = 1 << 29;
 /// Position of the extra information in the first word, 8 bits.
 pub const INFO_SHIFT: u32 = 16;
+/// The extra information in place.
+pub const INFO_MASK: u32 = 0xff << INFO_SHIFT;
 
 /// Request: reset done, tell me my address.
 pub const RESET: u32 = 0x01;
@@ -165,6 +167,126 @@ impl Message {
         } else {
             Answer::Unrelated
         }
+    }
+}
+
+/// A request of a virtual function, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The function was reset and asks for its address.
+    Reset,
+    /// Sets the MAC address.
+    SetMac([u8; 6]),
+    /// Forgets the further unicast addresses.
+    ClearMacFilters,
+    /// Adds a further unicast address.
+    AddMacFilter([u8; 6]),
+    /// Receives these multicast hashes and no others.
+    SetMulticast(Hashes),
+    /// Receives a VLAN, or stops it.
+    SetVlan {
+        /// VLAN, below 4096.
+        vid: u16,
+        /// Receives it.
+        add: bool,
+    },
+    /// Receives frames of up to so many bytes.
+    SetMaxFrame(u32),
+    /// Receives all multicast, or no longer.
+    SetPromisc {
+        /// All multicast.
+        multicast: bool,
+    },
+}
+
+/// Multicast hashes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    hashes: [u16; MAX_HASHES],
+    count: usize,
+}
+
+impl Hashes {
+    /// No hash.
+    pub const fn none() -> Self {
+        Self {
+            hashes: [0; MAX_HASHES],
+            count: 0,
+        }
+    }
+
+    /// The hashes, each below 4096.
+    pub fn as_slice(&self) -> &[u16] {
+        &self.hashes[..self.count]
+    }
+}
+
+/// Why the words of a mailbox are no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRequest {
+    /// An acknowledgement, which is not answered.
+    Answer,
+    /// A kind of message, or a variant of one, that does not exist.
+    Unknown,
+    /// A value that is out of range.
+    Invalid,
+}
+
+impl Request {
+    /// Decodes what a virtual function has put into its mailbox: any words at all.
+    ///
+    /// # Errors
+    ///
+    /// When the words are no request.
+    pub fn decode(words: &[u32; WORDS]) -> Result<Self, NoRequest> {
+        let first = words[0];
+        if first & (ACK | NACK) != 0 {
+            return Err(NoRequest::Answer);
+        }
+        if first & CTS != 0 {
+            return Err(NoRequest::Unknown);
+        }
+        let info = first & INFO_MASK;
+        let mac = || {
+            let [a, b, c, d] = words[1].to_le_bytes();
+            let [e, f, _, _] = words[2].to_le_bytes();
+            [a, b, c, d, e, f]
+        };
+        match (first & 0xffff, info) {
+            (RESET, _) => Ok(Self::Reset),
+            (SET_MAC_ADDR, 0) => unicast(mac()).map(Self::SetMac),
+            (SET_MAC_ADDR, MAC_FILTER_CLR) => Ok(Self::ClearMacFilters),
+            (SET_MAC_ADDR, MAC_FILTER_ADD) => unicast(mac()).map(Self::AddMacFilter),
+            (SET_MULTICAST, _) => {
+                let count = (info >> INFO_SHIFT) as usize;
+                let mut hashes = Hashes::none();
+                let wanted = hashes.hashes.get_mut(..count).ok_or(NoRequest::Invalid)?;
+                for (i, hash) in wanted.iter_mut().enumerate() {
+                    // CAST: one half of the word.
+                    *hash = (words[1 + i / 2] >> (16 * (i % 2))) as u16 & 0xfff;
+                }
+                hashes.count = count;
+                Ok(Self::SetMulticast(hashes))
+            }
+            (SET_VLAN, _) if words[1] < 4096 => Ok(Self::SetVlan {
+                // CAST: just compared.
+                vid: words[1] as u16,
+                add: info != 0,
+            }),
+            (SET_VLAN, _) => Err(NoRequest::Invalid),
+            (SET_LPE, _) => Ok(Self::SetMaxFrame(words[1])),
+            (SET_PROMISC, 0) => Ok(Self::SetPromisc { multicast: false }),
+            (SET_PROMISC, PROMISC_MULTICAST) => Ok(Self::SetPromisc { multicast: true }),
+            _ => Err(NoRequest::Unknown),
+        }
+    }
+}
+
+fn unicast(mac: [u8; 6]) -> Result<[u8; 6], NoRequest> {
+    if mac[0] & 1 != 0 || mac == [0; 6] {
+        Err(NoRequest::Invalid)
+    } else {
+        Ok(mac)
     }
 }
 

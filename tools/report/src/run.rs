@@ -68,6 +68,9 @@ pub struct Row {
 pub struct Run {
     /// The guest's driver.
     pub driver: String,
+    /// Driver of the physical function on the host; empty where it was not recorded.
+    #[serde(default)]
+    pub host_driver: String,
     /// One entry per migration that completed.
     pub migrations: Vec<Row>,
     /// Migrations that were asked for.

@@ -15,6 +15,12 @@ pub fn tables(runs: &[Run]) -> String {
     let mut out = String::new();
     for run in runs {
         out.push_str(&format!("\nDriver in the guest: {}\n", run.driver));
+        if !run.host_driver.is_empty() {
+            out.push_str(&format!(
+                "Driver of the physical function: {}\n",
+                run.host_driver
+            ));
+        }
         out.push_str(&migrations(run).to_string());
         if run.migrations.iter().any(|row| row.restore_us.is_some()) {
             out.push_str("\nwhere the drivers' part of the gap goes, in us, and pages that the device adds to the last bitmap:\n");

@@ -19,6 +19,7 @@
 use crate::host::enter_namespace;
 use crate::host::in_namespace;
 use crate::host::nic::Adapter;
+use crate::host::nic::HostDriver;
 use crate::host::nic::insmod;
 use crate::host::nic::modprobe;
 use crate::host::nic::wait_for;
@@ -243,7 +244,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     if thread::available_parallelism()?.get() != 1 {
         bail!("this measures instructions of one processor: start it by `make bench`");
     }
-    let adapter = Adapter::set_up(0, 2)?;
+    HostDriver::Igb.load(&args.modules)?;
+    let adapter = Adapter::set_up(0, 2, HostDriver::Igb)?;
     run("ip", &["netns", "add", PEER])?;
     run("ip", &["link", "set", &adapter.interface, "netns", PEER])?;
     peer(|| {

@@ -129,7 +129,8 @@ const MOST_FUNCTIONS: usize = 7;
 /// One run: boot, traffic, migrations, figures.
 fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> Result<Run> {
     show.step(&format!(
-        "{driver}: adapter, virtual functions and host drivers"
+        "{driver}: adapter, virtual functions and host drivers (PF: {})",
+        args.lab.host_driver.module()
     ));
     let functions = if control {
         (args.migrations + 1).min(MOST_FUNCTIONS)
@@ -222,5 +223,9 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
             .map(|l| format!("guest's kernel: {l}")),
     );
     run.problems.append(&mut problems);
+    args.lab
+        .host_driver
+        .module()
+        .clone_into(&mut run.host_driver);
     Ok(run)
 }

@@ -4,6 +4,7 @@
 
 use crate::host::nic;
 use crate::host::nic::Adapter;
+use crate::host::nic::HostDriver;
 use crate::host::qemu;
 use crate::host::qemu::Spec;
 use crate::host::qemu::Vm;
@@ -35,6 +36,14 @@ pub struct LabArgs {
     /// VFIO driver on the host: a module in that folder, or vfio-pci.
     #[arg(long, default_value = "compsc_vfio_pci", value_name = "NAME")]
     pub vfio: String,
+    /// Driver of the physical function on the host.
+    #[arg(
+        long,
+        env = "COMPSC_HOST_DRIVER",
+        default_value = "igb",
+        value_name = "NAME"
+    )]
+    pub host_driver: HostDriver,
     /// Processors of the guest.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub cpus: u32,
@@ -134,7 +143,8 @@ impl Lab {
             }
             nic::insmod(&path)?;
         }
-        let adapter = Adapter::set_up(0, vfs)?;
+        args.host_driver.load(&args.modules)?;
+        let adapter = Adapter::set_up(0, vfs, args.host_driver)?;
         adapter.set_address(&format!("{}/24", IpAddr::from(HOST)))?;
         for function in &adapter.functions {
             function.bind(&args.vfio)?;

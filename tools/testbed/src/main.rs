@@ -11,6 +11,7 @@ use testbed::guest;
 use testbed::lab;
 use testbed::selftest::driver;
 use testbed::selftest::migrate;
+use testbed::selftest::pf;
 
 /// Test bed for live migration of guests with passed-through network functions.
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Kernel selftest: the VF driver on this machine (KTAP).
     SelftestDriver(driver::DriverArgs),
+    /// Kernel selftest: the PF driver on this machine (KTAP).
+    SelftestPf(pf::PfArgs),
     /// Kernel selftest: live migrations of a nested guest (KTAP).
     SelftestMigrate(migrate::MigrateArgs),
     /// Boot a guest, run traffic for some seconds, print what was seen.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(&args),
             Command::Bench(args) => bench::bench(&args),
             Command::SelftestDriver(args) => return driver::run_all(&args),
+            Command::SelftestPf(args) => return pf::run_all(&args),
             Command::SelftestMigrate(args) => return migrate::run_all(&args),
             Command::Traffic(args) => lab::traffic(&args),
         }

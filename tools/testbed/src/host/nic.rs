@@ -44,6 +44,40 @@ pub fn insmod(path: &Path) -> Result<()> {
     run("insmod", &[&path.to_string_lossy()]).map(|_| ())
 }
 
+/// Driver of the physical function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum HostDriver {
+    /// The distribution's.
+    Igb,
+    /// This project's, igb_compsc.
+    Compsc,
+}
+
+impl HostDriver {
+    /// Name of the module, and of the driver on the PCI bus.
+    pub const fn module(self) -> &'static str {
+        match self {
+            Self::Igb => "igb",
+            Self::Compsc => "igb_compsc",
+        }
+    }
+
+    /// Loads the module; `modules` is the folder of the project's own.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be loaded.
+    pub fn load(self, modules: &Path) -> Result<()> {
+        match self {
+            Self::Igb => modprobe("igb", &[]),
+            Self::Compsc => {
+                insmod(&modules.join("compsc.ko"))?;
+                insmod(&modules.join("igb_compsc.ko"))
+            }
+        }
+    }
+}
+
 /// A virtual function.
 #[derive(Clone, Debug)]
 pub struct Function {
@@ -65,14 +99,13 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Finds the adapter number `index` (in PCI order), loads its driver and makes `vfs` virtual
-    /// functions that no driver has claimed yet.
+    /// Finds the adapter number `index` (in PCI order), hands it to its driver, which has to be loaded, and makes `vfs`
+    /// virtual functions that no driver has claimed yet.
     ///
     /// # Errors
     ///
     /// If there is no such adapter, or it does not do what it is told.
-    pub fn set_up(index: usize, vfs: usize) -> Result<Self> {
-        modprobe("igb", &[])?;
+    pub fn set_up(index: usize, vfs: usize, driver: HostDriver) -> Result<Self> {
         let mut addresses = Vec::new();
         for entry in fs::read_dir(PCI)?.filter_map(Result::ok) {
             let id = |name: &str| {
@@ -91,6 +124,7 @@ impl Adapter {
             .cloned()
             .ok_or_else(|| anyhow!("no 82576 (8086:10c9) number {index} on this machine"))?;
         let device = Path::new(PCI).join(&address);
+        bind(&address, driver.module())?;
         let interface = wait_for(Duration::from_secs(10), "a network interface", || {
             fs::read_dir(device.join("net"))
                 .ok()?
@@ -168,21 +202,30 @@ impl Function {
     ///
     /// If that driver does not bind.
     pub fn bind(&self, driver: &str) -> Result<()> {
-        let device = Path::new(PCI).join(&self.address);
-        let bound = || -> Option<PathBuf> { fs::read_link(device.join("driver")).ok() };
-        if let Some(current) = bound() {
-            if current.file_name().is_some_and(|name| name == driver) {
-                return Ok(());
-            }
-            write_sysfs(&device.join("driver/unbind"), &self.address)?;
-        }
-        write_sysfs(&device.join("driver_override"), driver)?;
-        write_sysfs(Path::new("/sys/bus/pci/drivers_probe"), &self.address)?;
-        if bound().is_none_or(|path| path.file_name().is_none_or(|name| name != driver)) {
-            bail!("{driver} did not take {}; see dmesg", self.address);
-        }
-        Ok(())
+        bind(&self.address, driver)
     }
+}
+
+/// Hands the function at a PCI address to a driver (by `driver_override`, so that no other takes it).
+///
+/// # Errors
+///
+/// If that driver does not bind.
+pub fn bind(address: &str, driver: &str) -> Result<()> {
+    let device = Path::new(PCI).join(address);
+    let bound = || -> Option<PathBuf> { fs::read_link(device.join("driver")).ok() };
+    if let Some(current) = bound() {
+        if current.file_name().is_some_and(|name| name == driver) {
+            return Ok(());
+        }
+        write_sysfs(&device.join("driver/unbind"), address)?;
+    }
+    write_sysfs(&device.join("driver_override"), driver)?;
+    write_sysfs(Path::new("/sys/bus/pci/drivers_probe"), address)?;
+    if bound().is_none_or(|path| path.file_name().is_none_or(|name| name != driver)) {
+        bail!("{driver} did not take {address}; see dmesg");
+    }
+    Ok(())
 }
 
 /// Asks `probe` until it has an answer.

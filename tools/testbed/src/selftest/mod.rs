@@ -5,6 +5,8 @@
 
 pub mod driver;
 pub mod migrate;
+pub mod net;
+pub mod pf;
 
 use anyhow::Result;
 use anyhow::bail;
