@@ -3,8 +3,15 @@
 //! Intel 82576 physical function driver.
 
 use compsc::{
-    adapter::Adapter,
-    pci, //
+    adapter::{
+        sysfs::Holder,
+        Adapter, //
+    },
+    pci,
+    sysfs::{
+        Groups,
+        HasGroup, //
+    }, //
 };
 use compsc_regs::sriov::MAX_VFS;
 use kernel::{
@@ -38,8 +45,17 @@ kernel::pci_device_table!(
     ]
 );
 
+impl Holder for Igb {
+    type Chip = Pf;
+
+    fn adapter(&self) -> &Adapter<Pf> {
+        &self.adapter
+    }
+}
+
 impl pci::Driver for Igb {
     const ID_TABLE: &'static dyn IdTable<DeviceId, ()> = &PCI_TABLE;
+    const ATTRIBUTES: &'static Groups<Self> = Self::GROUPS;
     const SRIOV: bool = true;
 
     fn probe(function: pci::Function) -> Result<Pin<KBox<Self>>> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A plugin for QEMU's emulator that makes nested virtual machines reliable.
+//! A plugin for QEMU's emulator that makes nested virtual machines more reliable.
 //!
 //! When VMRUN injects an interrupt (EVENTINJ of type 0), QEMU 11.1 delivers it at once and leaves its vector in
 //! `CPUState::exception_index`, where a vector means "an exception that is still to be delivered". Mostly the next

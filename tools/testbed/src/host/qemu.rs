@@ -74,7 +74,7 @@ impl std::fmt::Display for Lost {
 }
 
 /// How often a guest may be lost before that counts.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
 
 /// Runs what needs a guest, again if the emulated machine loses the guest. Each loss is told to `tell`.
 ///

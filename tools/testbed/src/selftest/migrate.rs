@@ -513,7 +513,7 @@ fn no_driver(session: &mut Session<'_>) -> Result<()> {
 }
 
 /// A guest with the distribution's driver: slower, but it arrives. That driver notices a new function only
-/// by a reset of its PF or when it cannot send, so the guest keeps sending.
+/// by a reset of its PF or when its transmit ring stays full, so the guest fills it.
 fn upstream(session: &mut Session<'_>) -> Result<()> {
     session.wait_ping(Duration::from_secs(20))?;
     session.migrate(1, LONG_LIMIT, &mut Silent)?;
@@ -521,7 +521,7 @@ fn upstream(session: &mut Session<'_>) -> Result<()> {
     session
         .vm
         .agent
-        .check(&format!("ping -i 0.5 -w 90 {host} >/dev/null 2>&1 &"))?;
+        .check(&format!("ping -i 0.01 -w 90 {host} >/dev/null 2>&1 &"))?;
     session.wait_ping(Duration::from_secs(90))
 }
 

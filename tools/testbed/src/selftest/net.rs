@@ -266,23 +266,6 @@ pub fn monotonic(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) 
 ///
 /// With the lines.
 pub fn clean_log(log: &str, marks: usize) -> Result<()> {
-    let bad: Vec<&str> = log
-        .get(marks..)
-        .unwrap_or(log)
-        .lines()
-        .filter(|line| {
-            [
-                "WARNING",
-                "BUG",
-                "Oops",
-                "Call Trace",
-                "KASAN",
-                "timed out",
-                "memory leak",
-            ]
-            .iter()
-            .any(|word| line.contains(word))
-        })
-        .collect();
+    let bad = compsc_kernel_log::complaints(log.get(marks..).unwrap_or(log));
     same("the list of complaints", &Vec::new(), &bad)
 }

@@ -371,6 +371,7 @@ pub fn run_all(args: &PfArgs) -> ExitCode {
     ktap.case("leaves no warning in the kernel log", || {
         clean_log(&dmesg()?, marks)
     });
+    ktap.leaks();
     ktap.finish()
 }
 
