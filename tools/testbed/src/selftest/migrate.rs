@@ -40,6 +40,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -52,6 +53,9 @@ pub struct MigrateArgs {
     /// Run only the cases whose names contain this.
     #[arg(long, env = "COMPSC_ONLY", value_name = "WORDS")]
     only: Option<String>,
+    /// Where results are noted, and taken from when the machine was lost and the program is run again.
+    #[arg(long, env = "COMPSC_PROGRESS", value_name = "FILE")]
+    progress: Option<PathBuf>,
     #[command(flatten)]
     lab: LabArgs,
     #[command(flatten)]
@@ -527,7 +531,7 @@ fn upstream(session: &mut Session<'_>) -> Result<()> {
 
 /// Runs the test program.
 pub fn run_all(args: &MigrateArgs) -> ExitCode {
-    let mut ktap = Ktap::start(args.only.as_deref());
+    let mut ktap = Ktap::start(args.only.as_deref()).resume(args.progress.as_deref());
     let mut lab = None;
     ktap.case("prepares the host", || {
         lab = Some(Lab::set_up(&args.lab, 4)?);
