@@ -11,7 +11,6 @@ use crate::host::nic;
 use crate::host::qemu::Vm;
 use crate::host::qemu::with_patience;
 use crate::host::run;
-use crate::lab;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
 use crate::lab::Shape;
@@ -518,15 +517,13 @@ fn no_driver(session: &mut Session<'_>) -> Result<()> {
 
 /// A guest with the distribution's driver: slower, but it arrives. That driver notices a new function only
 /// by a reset of its PF or when its transmit ring stays full, so the guest fills it.
-fn upstream(session: &mut Session<'_>) -> Result<()> {
+fn upstream(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
     session.wait_ping(Duration::from_secs(20))?;
+    session.start_traffic(&args.streams.config())?;
+    thread::sleep(SETTLE);
     session.migrate(1, LONG_LIMIT, &mut Silent)?;
-    let host = std::net::IpAddr::from(lab::HOST);
-    session
-        .vm
-        .agent
-        .check(&format!("ping -i 0.01 -w 90 {host} >/dev/null 2>&1 &"))?;
-    session.wait_ping(Duration::from_secs(90))
+    session.wait_ping(Duration::from_secs(90))?;
+    session.finish_traffic().map(|_| ())
 }
 
 /// Runs the test program.
@@ -594,7 +591,7 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
         with_guest(&lab, "none", plain, |s| hostile(args, s))
     });
     ktap.case("migrates with the distribution's driver", || {
-        with_guest(&lab, "igbvf", plain, upstream)
+        with_guest(&lab, "igbvf", plain, |session| upstream(args, session))
     });
     ktap.case(
         "leaves no complaint in the host's kernel log",
