@@ -4,8 +4,8 @@
 # make demo       live-migrates a guest under traffic and reports; MIGRATIONS=n (default 4),
 #                 HOST_DRIVER=igb|compsc: driver of the physical function (default igb)
 # make test       everything below build, with a closing line "N passed, N failed"
-# make test-82599 the 82599 device model and the distribution's drivers on it, in a VM
 # make soak       the same with full counts
+# make test-82599 the 82599 device model and the distribution's drivers on it, in a VM
 # make bench-82599 throughput of the 82599 model beside that of QEMU's igb
 # make bench      guest instructions per packet, beside the distribution's driver
 # make tools      compscctl and the test bed, in build/bin
