@@ -945,6 +945,9 @@ impl<C: Chip> Adapter<C> {
             return change(control);
         }
         self.restore_if_needed(control, false)?;
+        // The stack's watchdog takes queues that stand still for a hang, and large rings take their time.
+        // SAFETY: The device is valid and registered.
+        unsafe { bindings::netif_device_detach(self.netdev.as_ptr()) };
         self.stop_queues(control);
         let changed = change(control);
         let up = self.on_device(control, |control| self.up(control));
@@ -952,6 +955,8 @@ impl<C: Chip> Adapter<C> {
             control.link = None;
             self.report_link(None);
         }
+        // SAFETY: As above. A queue that has no ring drops what it is given.
+        unsafe { bindings::netif_device_attach(self.netdev.as_ptr()) };
         changed.and(up)
     }
 
