@@ -83,6 +83,8 @@ const LIMIT: Duration = Duration::from_millis(300);
 const LONG_LIMIT: Duration = Duration::from_secs(20);
 /// Time for the streams to flow before the first and after each migration.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Time in which a guest with our driver answers.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is done to a migration some time after a stage has begun.
 struct Disturb<'a> {
@@ -121,10 +123,10 @@ impl Observer for Disturb<'_> {
     }
 }
 
-/// The guest answers; if it does not, the error says what it knows.
-fn answers(session: &mut Session<'_>) -> Result<()> {
+/// The guest answers within `patience`; if it does not, the error says what it knows.
+fn answers(session: &mut Session<'_>, patience: Duration) -> Result<()> {
     session
-        .wait_ping(Duration::from_secs(10))
+        .wait_ping(patience)
         .map_err(|e| anyhow!("{e:#}\n{}", session.diagnosis()).context("the guest is silent"))
 }
 
@@ -175,7 +177,7 @@ fn under_traffic(
             .migrate(to, LIMIT, &mut Silent)
             .with_context(|| format!("migration {}", i + 1))?;
         thread::sleep(SETTLE);
-        answers(session)
+        answers(session, PATIENCE)
             .and_then(|()| each(session))
             .with_context(|| format!("after migration {}", i + 1))?;
         session.settle(&mut migration)?;
@@ -356,7 +358,7 @@ fn outcome(
         session.vm.agent.hello(Duration::from_secs(60))?;
     }
     thread::sleep(Duration::from_millis(500));
-    answers(session)?;
+    answers(session, PATIENCE)?;
     Ok(disturbed)
 }
 
@@ -489,7 +491,7 @@ fn by_tool(session: &mut Session<'_>) -> Result<()> {
     ])?;
     session.arrive(1, destination);
     session.vm.agent.hello(Duration::from_secs(60))?;
-    answers(session)?;
+    answers(session, PATIENCE)?;
     let outcome = &document["outcome"];
     if document["result"] != "completed"
         || outcome["stages"].as_array().map(Vec::len) != Some(Stage::ALL.len())
@@ -526,9 +528,7 @@ fn upstream(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
     for to in [1, 0] {
         thread::sleep(SETTLE);
         session.migrate(to, LONG_LIMIT, &mut Silent)?;
-        if let Err(error) = session.wait_ping(Duration::from_secs(90)) {
-            return Err(error.context(session.diagnosis()));
-        }
+        answers(session, Duration::from_secs(90))?;
     }
     session.finish_traffic().map(|_| ())
 }
