@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Bodies of the wrappers that helpers.h describes. */
 
+#include <linux/bpf_trace.h>
 #include <linux/cpumask.h>
 #include <linux/iommu.h>
 
@@ -41,6 +42,21 @@ void compsc_pci_release_mem_regions(struct pci_dev *pdev)
 }
 WRAPPER(compsc_pci_release_mem_regions);
 
+bool compsc_can_wakeup(struct device *dev)
+{
+	return device_can_wakeup(dev);
+}
+WRAPPER(compsc_can_wakeup);
+
+void compsc_wake_from_off(struct pci_dev *pdev)
+{
+	if (system_state != SYSTEM_POWER_OFF)
+		return;
+	pci_wake_from_d3(pdev, true);
+	pci_set_power_state(pdev, PCI_D3hot);
+}
+WRAPPER(compsc_wake_from_off);
+
 bool compsc_vfs_in_use(struct pci_dev *pdev)
 {
 	struct pci_dev *vf = NULL;
@@ -64,6 +80,44 @@ bool compsc_vfs_in_use(struct pci_dev *pdev)
 	return used;
 }
 WRAPPER(compsc_vfs_in_use);
+
+static void for_each_vf(struct pci_dev *pdev, void (*each)(struct pci_dev *vf))
+{
+	struct pci_dev *vf = NULL;
+
+	while ((vf = pci_get_device(pdev->vendor, PCI_ANY_ID, vf))) {
+		if (!vf->is_virtfn || pci_physfn(vf) != pdev)
+			continue;
+		/* Excludes a reset of the function itself, which uses the same memory. */
+		device_lock(&vf->dev);
+		each(vf);
+		device_unlock(&vf->dev);
+	}
+}
+
+static void save_state(struct pci_dev *vf)
+{
+	pci_save_state(vf);
+}
+
+/* Bus mastering and MSI-X, with the vectors' table. */
+void compsc_vfs_save_state(struct pci_dev *pdev)
+{
+	for_each_vf(pdev, save_state);
+}
+WRAPPER(compsc_vfs_save_state);
+
+void compsc_vfs_restore_state(struct pci_dev *pdev)
+{
+	for_each_vf(pdev, pci_restore_state);
+}
+WRAPPER(compsc_vfs_restore_state);
+
+void compsc_vfs_restore_msi_state(struct pci_dev *pdev)
+{
+	for_each_vf(pdev, pci_restore_msi_state);
+}
+WRAPPER(compsc_vfs_restore_msi_state);
 
 unsigned int compsc_num_online_cpus(void)
 {
@@ -97,9 +151,9 @@ bool compsc_queue_delayed_work(struct workqueue_struct *wq, struct delayed_work 
 }
 WRAPPER(compsc_queue_delayed_work);
 
-void compsc_schedule_delayed_work(struct delayed_work *work)
+void compsc_schedule_delayed_work(struct delayed_work *work, unsigned int msecs)
 {
-	schedule_delayed_work(work, 0);
+	schedule_delayed_work(work, msecs_to_jiffies(msecs));
 }
 WRAPPER(compsc_schedule_delayed_work);
 
@@ -146,11 +200,23 @@ bool compsc_netif_running(const struct net_device *dev)
 }
 WRAPPER(compsc_netif_running);
 
+bool compsc_netif_is_rxfh_configured(const struct net_device *dev)
+{
+	return netif_is_rxfh_configured(dev);
+}
+WRAPPER(compsc_netif_is_rxfh_configured);
+
 bool compsc_netif_carrier_ok(const struct net_device *dev)
 {
 	return netif_carrier_ok(dev);
 }
 WRAPPER(compsc_netif_carrier_ok);
+
+bool compsc_netif_device_present(const struct net_device *dev)
+{
+	return netif_device_present(dev);
+}
+WRAPPER(compsc_netif_device_present);
 
 void compsc_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
 			   int (*poll)(struct napi_struct *, int), int index)
@@ -201,17 +267,23 @@ void compsc_local_bh_enable(void)
 }
 WRAPPER(compsc_local_bh_enable);
 
-void compsc_netif_tx_lock_bh(struct net_device *dev)
+void compsc_netif_txq_lock_bh(struct netdev_queue *txq)
 {
-	netif_tx_lock_bh(dev);
+	__netif_tx_lock_bh(txq);
 }
-WRAPPER(compsc_netif_tx_lock_bh);
+WRAPPER(compsc_netif_txq_lock_bh);
 
-void compsc_netif_tx_unlock_bh(struct net_device *dev)
+void compsc_netif_txq_unlock_bh(struct netdev_queue *txq)
 {
-	netif_tx_unlock_bh(dev);
+	__netif_tx_unlock_bh(txq);
 }
-WRAPPER(compsc_netif_tx_unlock_bh);
+WRAPPER(compsc_netif_txq_unlock_bh);
+
+unsigned int compsc_smp_processor_id(void)
+{
+	return smp_processor_id();
+}
+WRAPPER(compsc_smp_processor_id);
 
 struct netdev_queue *compsc_netdev_get_tx_queue(struct net_device *dev, unsigned int index)
 {
@@ -267,6 +339,59 @@ bool compsc_netdev_xmit_more(void)
 	return netdev_xmit_more();
 }
 WRAPPER(compsc_netdev_xmit_more);
+
+struct devlink *compsc_devlink_alloc(const struct devlink_ops *ops, size_t priv_size,
+				     struct device *dev)
+{
+	return devlink_alloc(ops, priv_size, dev);
+}
+WRAPPER(compsc_devlink_alloc);
+
+struct module *compsc_driver_owner(struct device *dev)
+{
+	return dev->driver->owner;
+}
+WRAPPER(compsc_driver_owner);
+
+void compsc_ptp_before(struct ptp_system_timestamp *sts)
+{
+	ptp_read_system_prets(sts);
+}
+WRAPPER(compsc_ptp_before);
+
+void compsc_ptp_after(struct ptp_system_timestamp *sts)
+{
+	ptp_read_system_postts(sts);
+}
+WRAPPER(compsc_ptp_after);
+
+void compsc_skb_set_stamp(struct sk_buff *skb, u64 ns)
+{
+	*skb_hwtstamps(skb) = (struct skb_shared_hwtstamps){ .hwtstamp = ns_to_ktime(ns) };
+}
+WRAPPER(compsc_skb_set_stamp);
+
+/* One more reference, for the time until the stamp is there. */
+struct sk_buff *compsc_skb_await_stamp(struct sk_buff *skb)
+{
+	skb_shinfo(skb)->tx_flags |= SKBTX_IN_PROGRESS;
+	return skb_get(skb);
+}
+WRAPPER(compsc_skb_await_stamp);
+
+void compsc_skb_tx_stamp(struct sk_buff *skb, u64 ns)
+{
+	struct skb_shared_hwtstamps stamps = { .hwtstamp = ns_to_ktime(ns) };
+
+	skb_tstamp_tx(skb, &stamps);
+}
+WRAPPER(compsc_skb_tx_stamp);
+
+void compsc_skb_tx_software_stamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+WRAPPER(compsc_skb_tx_software_stamp);
 
 void compsc_smp_mb(void)
 {
@@ -379,3 +504,119 @@ void compsc_hw_addr_list_for_each(const struct netdev_hw_addr_list *list,
 		each(data, ha->addr);
 }
 WRAPPER(compsc_hw_addr_list_for_each);
+
+u32 compsc_bpf_prog_run_xdp(const struct bpf_prog *prog, struct xdp_buff *xdp)
+{
+	return bpf_prog_run_xdp(prog, xdp);
+}
+WRAPPER(compsc_bpf_prog_run_xdp);
+
+bool compsc_xdp_has_frags(const struct bpf_prog *prog)
+{
+	return prog->aux->xdp_has_frags;
+}
+WRAPPER(compsc_xdp_has_frags);
+
+void compsc_trace_xdp_exception(const struct net_device *dev, const struct bpf_prog *prog,
+				u32 act)
+{
+	trace_xdp_exception(dev, prog, act);
+}
+WRAPPER(compsc_trace_xdp_exception);
+
+/* NL_SET_ERR_MSG() takes literals only. */
+void compsc_set_extack(struct netlink_ext_ack *extack, const char *msg)
+{
+	do_trace_netlink_extack(msg);
+	if (extack)
+		extack->_msg = msg;
+}
+WRAPPER(compsc_set_extack);
+
+struct bpf_net_context *compsc_bpf_net_ctx_set(struct bpf_net_context *ctx)
+{
+	return bpf_net_ctx_set(ctx);
+}
+WRAPPER(compsc_bpf_net_ctx_set);
+
+void compsc_bpf_net_ctx_clear(struct bpf_net_context *ctx)
+{
+	bpf_net_ctx_clear(ctx);
+}
+WRAPPER(compsc_bpf_net_ctx_clear);
+
+void compsc_xdp_init(struct xdp_buff *xdp, u32 frame_sz, struct xdp_rxq_info *rxq)
+{
+	xdp_init_buff(xdp, frame_sz, rxq);
+}
+WRAPPER(compsc_xdp_init);
+
+void compsc_xdp_begin(struct xdp_buff *xdp, struct page_pool *pool, struct page *page,
+		      unsigned int headroom, unsigned int len)
+{
+	void *hard_start = page_address(page);
+
+	page_pool_dma_sync_for_cpu(pool, page, 0, len);
+	prefetchw(hard_start);
+	prefetch(hard_start + headroom);
+	xdp_reinit_buff(xdp);
+	xdp_prepare_buff(xdp, hard_start, headroom, len, true);
+}
+WRAPPER(compsc_xdp_begin);
+
+bool compsc_xdp_add_page(struct xdp_buff *xdp, struct page_pool *pool, struct page *page,
+			 unsigned int offset, unsigned int len)
+{
+	page_pool_dma_sync_for_cpu(pool, page, 0, len);
+	return xdp_buff_add_frag(xdp, page_to_netmem(page), offset, len, PAGE_SIZE);
+}
+WRAPPER(compsc_xdp_add_page);
+
+unsigned int compsc_xdp_len(const struct xdp_buff *xdp)
+{
+	return xdp_get_buff_len(xdp);
+}
+WRAPPER(compsc_xdp_len);
+
+bool compsc_xdp_buff_has_frags(const struct xdp_buff *xdp)
+{
+	return xdp_buff_has_frags(xdp);
+}
+WRAPPER(compsc_xdp_buff_has_frags);
+
+/* As other packets come from the ring: with the Ethernet header still in front. */
+struct sk_buff *compsc_xdp_build_skb(const struct xdp_buff *xdp)
+{
+	struct sk_buff *skb = xdp_build_skb_from_buff(xdp);
+
+	if (likely(skb))
+		__skb_push(skb, ETH_HLEN);
+	return skb;
+}
+WRAPPER(compsc_xdp_build_skb);
+
+struct xdp_frame *compsc_xdp_to_frame(struct xdp_buff *xdp)
+{
+	return xdp_convert_buff_to_frame(xdp);
+}
+WRAPPER(compsc_xdp_to_frame);
+
+unsigned int compsc_xdp_frame_len(const struct xdp_frame *frame)
+{
+	return xdp_get_frame_len(frame);
+}
+WRAPPER(compsc_xdp_frame_len);
+
+const skb_frag_t *compsc_xdp_frame_frags(const struct xdp_frame *frame, unsigned int *count)
+{
+	const struct skb_shared_info *shared;
+
+	if (likely(!xdp_frame_has_frags(frame))) {
+		*count = 0;
+		return NULL;
+	}
+	shared = xdp_get_shared_info_from_frame(frame);
+	*count = shared->nr_frags;
+	return shared->frags;
+}
+WRAPPER(compsc_xdp_frame_frags);

@@ -91,6 +91,17 @@ impl<M: Function> Rings<M> {
         hw.write_at(queue, M::Rdlen::from_raw(len));
     }
 
+    /// Takes the rings' addresses out of a queue that gets another owner.
+    pub fn clear(&self, queue: usize) {
+        let hw = &self.hw;
+        hw.write_at(queue, M::Tdbal::from_raw(0));
+        hw.write_at(queue, M::Tdbah::from_raw(0));
+        hw.write_at(queue, M::Tdlen::from_raw(0));
+        hw.write_at(queue, M::Rdbal::from_raw(0));
+        hw.write_at(queue, M::Rdbah::from_raw(0));
+        hw.write_at(queue, M::Rdlen::from_raw(0));
+    }
+
     /// Where the device will begin in the transmit and the receive ring of a queue.
     pub fn heads(&self, queue: usize) -> (u32, u32) {
         (

@@ -19,7 +19,10 @@ use kernel::{
     error::to_result,
     pci::DeviceId,
     prelude::*,
-    str::CStr,
+    str::{
+        CStr,
+        CString, //
+    },
     types::{
         ForeignOwnable,
         Opaque, //
@@ -86,6 +89,39 @@ impl Function {
     pub fn set_config_u32(self, offset: i32, value: u32) -> Result {
         // SAFETY: The structure is valid.
         to_result(unsafe { bindings::pci_write_config_dword(self.as_raw(), offset, value) })
+    }
+
+    /// Whether the function can wake the machine.
+    pub fn can_wake(self) -> bool {
+        // SAFETY: The structure is valid.
+        unsafe { bindings::compsc_can_wakeup(self.device_raw()) }
+    }
+
+    /// Chooses whether the function wakes the machine from now on.
+    pub fn set_wakeup(self, on: bool) {
+        // A function that cannot is not asked to.
+        // SAFETY: The structure is valid.
+        let _ = unsafe { bindings::device_set_wakeup_enable(self.device_raw(), on) };
+    }
+
+    /// Puts the function to sleep, to wake the machine, if that is being powered off.
+    pub fn wake_from_off(self) {
+        // SAFETY: The structure is valid, and the function is not used any more.
+        unsafe { bindings::compsc_wake_from_off(self.as_raw()) };
+    }
+
+    /// The serial number of the function's configuration space, if it has one.
+    pub fn serial_number(self) -> Result<Option<CString>> {
+        // SAFETY: The structure is valid.
+        let serial = unsafe { bindings::pci_get_dsn(self.as_raw()) };
+        if serial == 0 {
+            return Ok(None);
+        }
+        let [a, b, c, d, e, f, g, h] = serial.to_be_bytes();
+        CString::try_from_fmt(fmt!(
+            "{a:02x}-{b:02x}-{c:02x}-{d:02x}-{e:02x}-{f:02x}-{g:02x}-{h:02x}"
+        ))
+        .map(Some)
     }
 
     /// Offset of the first capability with this id, or the next one after the capability at `after`.
@@ -176,6 +212,8 @@ impl Enabled {
                 return Err(e);
             }
             bindings::pci_set_master(function.as_raw());
+            // What a bus error's recovery restores: the core's copy is from before all this.
+            bindings::pci_save_state(function.as_raw());
         }
         Ok(Self(function))
     }
@@ -211,6 +249,10 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// The function is about to be reset by somebody else: leave the hardware alone until
     /// [`reset_done`](Self::reset_done).
     fn reset_prepare(&self);
+
+    /// An error has cut the function off: what it reads means nothing. Otherwise as
+    /// [`reset_prepare`](Self::reset_prepare).
+    fn cut_off(&self);
 
     /// The machine will be suspended, or its memory saved: stop DMA, and leave the hardware alone until
     /// [`reset_done`](Self::reset_done).
@@ -347,9 +389,18 @@ impl<T: Driver> Registration<T> {
     extern "C" fn reset_prepare(pdev: *mut bindings::pci_dev) {
         // SAFETY: As for `shutdown`.
         unsafe { Self::data(pdev) }.reset_prepare();
+        if T::SRIOV {
+            // The reset takes the virtual functions' configuration with it, and nobody tells their drivers.
+            // SAFETY: The function is bound, and its device lock held.
+            unsafe { bindings::compsc_vfs_save_state(pdev) };
+        }
     }
 
     extern "C" fn reset_done(pdev: *mut bindings::pci_dev) {
+        if T::SRIOV {
+            // SAFETY: As for `reset_prepare`; the core has made the virtual functions again.
+            unsafe { bindings::compsc_vfs_restore_state(pdev) };
+        }
         // SAFETY: As for `shutdown`.
         unsafe { Self::data(pdev) }.reset_done();
     }
@@ -359,7 +410,7 @@ impl<T: Driver> Registration<T> {
         state: bindings::pci_channel_state_t,
     ) -> bindings::pci_ers_result_t {
         // SAFETY: As for `shutdown`.
-        unsafe { Self::data(pdev) }.reset_prepare();
+        unsafe { Self::data(pdev) }.cut_off();
         if state == bindings::pci_channel_io_perm_failure {
             bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT
         } else {
@@ -368,13 +419,22 @@ impl<T: Driver> Registration<T> {
     }
 
     extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
-        // SAFETY: The function is bound and the PCI core holds the device lock.
-        unsafe {
-            if bindings::pci_enable_device_mem(pdev) != 0 {
-                return bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT;
-            }
-            bindings::pci_set_master(pdev);
+        let mut command = 0;
+        // SAFETY: The function is bound and the PCI core holds the device lock. The state is that of probe, or of a
+        // later reset: memory decoding and bus mastering are on in it.
+        let gone = unsafe {
             bindings::pci_restore_state(pdev);
+            // Not the identity, of which a virtual function has none.
+            let at = bindings::PCI_COMMAND as c_int;
+            bindings::pci_read_config_dword(pdev, at, &mut command) != 0
+        };
+        if gone || command == u32::MAX {
+            return bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT;
+        }
+        if T::SRIOV {
+            // The distribution's driver of a virtual function restores all but its vectors.
+            // SAFETY: The function is bound, its device lock held, and its virtual functions are there again.
+            unsafe { bindings::compsc_vfs_restore_msi_state(pdev) };
         }
         bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED
     }

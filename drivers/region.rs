@@ -262,6 +262,11 @@ impl RegionLog {
         }
     }
 
+    /// The gate word of the same region.
+    pub fn gate_word(&self) -> RegionWord {
+        RegionWord::new(self.region.clone())
+    }
+
     #[inline(always)]
     fn slot(&self, slot: usize) -> &Word64 {
         debug_assert!(slot * 8 < self.region.layout.len() as usize);

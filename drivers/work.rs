@@ -35,7 +35,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: Made by `new`; items were cancelled by their owners.
+        // SAFETY: Made by `new`; items were retired by their owners.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
     }
 }
@@ -74,7 +74,7 @@ impl<T: Sync + 'static> Item<T> {
     ///
     /// # Safety
     ///
-    /// The item is not queued, and `target` stays valid until [`cancel`](Self::cancel) was called for the last time.
+    /// The item is not queued, and `target` stays valid until [`retire`](Self::retire) has been called.
     pub unsafe fn set_target(&self, target: &T) {
         self.target.set(target);
     }
@@ -94,8 +94,13 @@ impl<T: Sync + 'static> Item<T> {
 
     /// Queues the item on the system's queue, beside what the device's own queue holds.
     pub fn queue_on_system(&self) {
+        self.queue_on_system_after(0);
+    }
+
+    /// As [`queue_on_system`](Self::queue_on_system), to run after `msecs` milliseconds.
+    pub fn queue_on_system_after(&self, msecs: u32) {
         // SAFETY: The item is valid.
-        unsafe { bindings::compsc_schedule_delayed_work(self.raw.get()) };
+        unsafe { bindings::compsc_schedule_delayed_work(self.raw.get(), msecs) };
     }
 
     /// Queues the item to run after `msecs` milliseconds, unless it is queued already.
@@ -114,5 +119,11 @@ impl<T: Sync + 'static> Item<T> {
     pub fn cancel(&self) {
         // SAFETY: The item is valid.
         unsafe { bindings::cancel_delayed_work_sync(self.raw.get()) };
+    }
+
+    /// As [`cancel`](Self::cancel), and queueing it does nothing from now on.
+    pub fn retire(&self) {
+        // SAFETY: The item is valid.
+        unsafe { bindings::disable_delayed_work_sync(self.raw.get()) };
     }
 }

@@ -86,6 +86,10 @@ impl pci::Driver for Igb {
         self.adapter.reset_prepare();
     }
 
+    fn cut_off(&self) {
+        self.adapter.cut_off();
+    }
+
     fn suspend(&self) {
         self.adapter.suspend();
     }

@@ -72,6 +72,10 @@ impl pci::Driver for Igbvf {
         self.adapter.reset_prepare();
     }
 
+    fn cut_off(&self) {
+        self.adapter.cut_off();
+    }
+
     fn suspend(&self) {
         self.adapter.suspend();
     }

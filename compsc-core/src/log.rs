@@ -286,6 +286,11 @@ impl<M: Map, I: Io32, L: SlotStore, const RECORD: bool> Recorder<M, I, L, RECORD
         }
     }
 
+    /// The log's memory.
+    pub const fn log(&self) -> &L {
+        &self.log
+    }
+
     /// Reads a register.
     #[inline(always)]
     pub fn read<R: Register<Map = M> + Readable>(&self) -> R {

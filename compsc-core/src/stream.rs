@@ -363,6 +363,14 @@ pub struct CounterValue {
     pub raw: u64,
 }
 
+impl CounterValue {
+    const NONE: Self = Self {
+        register: 0,
+        width: 0,
+        raw: 0,
+    };
+}
+
 /// Transmit descriptors of a queue that could not be drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsent {
@@ -372,21 +380,28 @@ pub struct Unsent {
     pub count: u32,
 }
 
+impl Unsent {
+    const NONE: Self = Self { queue: 0, count: 0 };
+}
+
 /// A list of at most `N` elements.
 #[derive(Clone, Copy, Debug)]
 pub struct List<T, const N: usize> {
-    items: [Option<T>; N],
+    items: [T; N],
     len: usize,
 }
 
 impl<T: Copy, const N: usize> List<T, N> {
-    const EMPTY: Self = Self {
-        items: [None; N],
-        len: 0,
-    };
+    /// No element. `unused` is in their places: an `Option` would make them half as large again, on a kernel's stack.
+    const fn new(unused: T) -> Self {
+        Self {
+            items: [unused; N],
+            len: 0,
+        }
+    }
 
     fn push(&mut self, item: T) -> Option<()> {
-        *self.items.get_mut(self.len)? = Some(item);
+        *self.items.get_mut(self.len)? = item;
         self.len += 1;
         Some(())
     }
@@ -403,7 +418,7 @@ impl<T: Copy, const N: usize> List<T, N> {
 
     /// The elements in order.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        self.items.iter().flatten().copied()
+        self.items.iter().copied().take(self.len)
     }
 }
 
@@ -635,19 +650,33 @@ impl<'a> Parser<'a> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let stream = &self.buffer[..self.len];
-        // CAST: at most MAX_STREAM.
-        let truncated = StreamError::Truncated {
-            len: self.len as u32,
-        };
-        let source = self.source.ok_or(truncated)?;
         let mut state = DeviceState {
-            source,
+            source: self.source.ok_or(self.truncated())?,
             region: None,
             gate: None,
-            counters: List::EMPTY,
-            unsent: List::EMPTY,
+            counters: const { List::new(CounterValue::NONE) },
+            unsent: const { List::new(Unsent::NONE) },
         };
+        self.read_records(&mut state)?;
+        match (state.region, state.gate) {
+            (Some(_), None) => Err(StreamError::MissingRecord { kind: record::GATE }),
+            (None, Some(_)) => Err(StreamError::MissingRecord {
+                kind: record::REGION,
+            }),
+            _ => Ok(state),
+        }
+    }
+
+    const fn truncated(&self) -> StreamError {
+        // CAST: at most MAX_STREAM.
+        StreamError::Truncated {
+            len: self.len as u32,
+        }
+    }
+
+    fn read_records(&self, state: &mut DeviceState) -> Result<(), StreamError> {
+        let stream = &self.buffer[..self.len];
+        let truncated = self.truncated();
         let mut seen = Seen::default();
         let mut rest = &stream[HEADER_LEN..];
         loop {
@@ -688,13 +717,7 @@ impl<'a> Parser<'a> {
                 count: rest.len() as u32,
             });
         }
-        match (state.region, state.gate) {
-            (Some(_), None) => Err(StreamError::MissingRecord { kind: record::GATE }),
-            (None, Some(_)) => Err(StreamError::MissingRecord {
-                kind: record::REGION,
-            }),
-            _ => Ok(state),
-        }
+        Ok(())
     }
 }
 

@@ -76,6 +76,18 @@ impl<C: Chip> Adapter<C> {
         ("rx_errors", |q| q.rx_stats.errors.get()),
         ("rx_alloc_failed", |q| q.rx_stats.alloc_failed.get()),
         ("rx_dummy_writes", |q| q.rx_stats.dummy_writes.get()),
+        ("rx_xdp_pass", |q| q.rx_stats.xdp_pass.get()),
+        ("rx_xdp_drop", |q| q.rx_stats.xdp_drop.get()),
+        ("rx_xdp_tx", |q| q.rx_stats.xdp_tx.get()),
+        ("rx_xdp_tx_errors", |q| q.rx_stats.xdp_tx_errors.get()),
+        ("rx_xdp_redirect", |q| q.rx_stats.xdp_redirect.get()),
+        ("rx_xdp_redirect_errors", |q| {
+            q.rx_stats.xdp_redirect_errors.get()
+        }),
+        ("rx_xdp_aborted", |q| q.rx_stats.xdp_aborted.get()),
+        ("rx_xdp_too_long", |q| q.rx_stats.xdp_too_long.get()),
+        ("tx_xdp_xmit", |q| q.tx_stats.xdp_xmit.get()),
+        ("tx_xdp_xmit_errors", |q| q.tx_stats.xdp_xmit_errors.get()),
     ];
 
     /// Statistics of the recorder.
@@ -96,6 +108,15 @@ impl<C: Chip> Adapter<C> {
             .zip(this.function.name().to_bytes())
         {
             *to = *from;
+        }
+        let versions = this.chip.port().and_then(|port| {
+            let control = this.control.lock();
+            this.is_reachable(&control).then(|| port.versions().ok())?
+        });
+        if let Some(firmware) = versions.and_then(|versions| versions.firmware) {
+            for (to, from) in info.fw_version.iter_mut().zip(firmware.to_bytes()) {
+                *to = *from;
+            }
         }
         // CAST: The dump is smaller than 4 GiB.
         info.regdump_len = Self::dump_len() as u32;
@@ -155,14 +176,19 @@ impl<C: Chip> Adapter<C> {
             if ring.rx_mini_pending != 0 || ring.rx_jumbo_pending != 0 {
                 return Err(EINVAL);
             }
-            let round = |wanted: u32| Ring::round_size(wanted.max(MIN_COUNT));
+            // A size that the ring cannot serve is refused: who asks for a small one wants a short queue.
+            if ring.tx_pending.min(ring.rx_pending) < MIN_COUNT {
+                return Err(EINVAL);
+            }
+            let round = Ring::round_size;
             let sizes = (round(ring.tx_pending), round(ring.rx_pending));
             let mut control = this.control.lock();
             let old = control.ring_sizes;
             if sizes == old {
                 return Ok(0);
             }
-            let result = this.reconfigure(&mut control, |control| {
+            let pairs = this.active().len();
+            let result = this.reconfigure(&mut control, pairs, sizes, |control| {
                 control.ring_sizes = sizes;
                 Ok(())
             });
@@ -202,7 +228,8 @@ impl<C: Chip> Adapter<C> {
                 return Err(EINVAL);
             }
             let mut control = this.control.lock();
-            this.reconfigure(&mut control, |control| {
+            let sizes = control.ring_sizes;
+            this.reconfigure(&mut control, pairs, sizes, |control| {
                 control.wanted_pairs = pairs;
                 this.set_active(pairs)
             })?;
@@ -264,7 +291,7 @@ impl<C: Chip> Adapter<C> {
             };
             this.adaptive.set(want_adaptive.into());
             if !want_adaptive {
-                for pair in &this.queues {
+                for pair in this.active() {
                     pair.itr.set(usecs);
                     this.chip.set_queue_itr(pair.index, usecs);
                 }
@@ -277,6 +304,7 @@ impl<C: Chip> Adapter<C> {
         let count = match set as u32 {
             bindings::ethtool_stringset_ETH_SS_STATS => {
                 C::COUNTERS.len()
+                    + Self::CLOCK_STATS.len()
                     + Self::COMPSC_STATS.len()
                     + C::QUEUE_PAIRS * Self::QUEUE_STATS.len()
             }
@@ -294,6 +322,7 @@ impl<C: Chip> Adapter<C> {
         match set {
             bindings::ethtool_stringset_ETH_SS_STATS => {
                 C::COUNTERS.iter().for_each(|desc| put(desc.name));
+                Self::CLOCK_STATS.iter().for_each(|name| put(name));
                 Self::COMPSC_STATS.into_iter().for_each(&mut put);
                 for queue in 0..C::QUEUE_PAIRS {
                     for (name, _) in Self::QUEUE_STATS {
@@ -323,7 +352,8 @@ impl<C: Chip> Adapter<C> {
             .iter()
             .flat_map(|pair| Self::QUEUE_STATS.iter().map(|(_, get)| get(pair)));
         let recorder = [u64::from(restores)];
-        let values = Iterator::chain(control.counters.values(), recorder);
+        let values = Iterator::chain(control.counters.values(), this.clock_stats());
+        let values = Iterator::chain(values, recorder);
         let values = Iterator::chain(values, queues);
         for (i, value) in values.enumerate() {
             // SAFETY: The stack passes room for `get_sset_count` values.

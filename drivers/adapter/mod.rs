@@ -11,7 +11,8 @@
 //! 2. [`Adapter::control`]: all slow-path state and all register accesses but those of the data path.
 //!    The workers take it without RTNL and never take RTNL under it.
 //! 3. The network device's instance lock, inside `napi_enable()` and `napi_disable()`.
-//! 4. The transmit queue's lock.
+//! 4. The transmit queue's lock. Two of them are never held at once.
+//! 5. The clock's lock ([`ptp`]), with interrupts off. Nothing is waited for under it.
 //!
 //! # Sections
 //!
@@ -22,15 +23,18 @@
 //! first.
 
 pub(crate) mod debugfs;
+pub mod devlink;
 pub mod ethtool;
 pub mod filters;
 mod ops;
 mod poll;
 pub mod port;
+pub mod ptp;
 mod restore;
 pub mod sriov;
 pub mod stats;
 pub mod sysfs;
+mod xdp;
 
 use crate::{
     bindings,
@@ -40,12 +44,14 @@ use crate::{
     },
     mmio::Bar,
     net::{
+        xdp::ProgramSlot,
         EtherDev,
         Napi, //
     },
     pci,
     queue::{
         QueueRegs,
+        RingMemory,
         RxRing,
         StackQueue,
         TxRing, //
@@ -80,6 +86,7 @@ use compsc_core::{
     regs::Map,
     ring::Ring, //
 };
+use compsc_regs::clock::Stamping;
 use core::marker::PhantomPinned;
 use filters::Filters;
 use kernel::{
@@ -157,6 +164,8 @@ pub trait Chip: QueueRegs + Sized {
     const MAX_HASHES: usize;
     /// Largest interrupt interval in microseconds.
     const MAX_USECS: u32;
+    /// Whether receive reports hold the hash by which packets are distributed over queues.
+    const RX_HASH: bool = false;
     /// Receive report: bits that tell of a damaged frame.
     const RX_FRAME_ERRORS: u32;
     /// Receive report: bits that tell of a wrong checksum.
@@ -212,6 +221,11 @@ pub trait Chip: QueueRegs + Sized {
 
     /// What a function with virtual functions can do.
     fn host(&self) -> Option<&dyn sriov::Host> {
+        None
+    }
+
+    /// The function's clock.
+    fn timer(&self) -> Option<&dyn ptp::Timer> {
         None
     }
 
@@ -294,6 +308,7 @@ pub(crate) struct QueuePair<C: Chip> {
     pub(crate) rx_stats: crate::queue::rx::Stats,
     /// Interrupt interval in microseconds that the device has.
     itr: Word32,
+    rate: poll::Rate,
     _pin: PhantomPinned,
 }
 
@@ -312,6 +327,22 @@ impl<C: Chip> QueuePair<C> {
     /// Number of the transmit queue's entry.
     fn tx_entry(&self) -> u32 {
         self.rx_entry() + 1
+    }
+
+    /// The transmit queue as the stack sees it.
+    fn stack(&self) -> Option<StackQueue> {
+        // SAFETY: The adapter holds the device, which has this queue whether it is in use or not.
+        unsafe { StackQueue::new(self.adapter().netdev.as_ptr(), self.index as u32) }
+    }
+
+    /// Runs `change` with the transmit lock held: no transmit function runs, and none sees a half-done
+    /// change.
+    fn with_tx_locked<T>(&self, change: impl FnOnce() -> T) -> T {
+        match self.stack() {
+            Some(stack) => stack.with_lock(change),
+            // A device has a queue per pair.
+            None => change(),
+        }
     }
 
     #[inline(always)]
@@ -340,12 +371,19 @@ pub(crate) struct Control {
     reset: Instant<Monotonic>,
     /// Queue pairs that the administrator wants.
     pub(crate) wanted_pairs: usize,
+    /// Which packets get time stamps.
+    pub(crate) stamping: Stamping,
     /// What the host has said to the last announcement of the shared region.
     accepted: Option<bool>,
+    /// The health reporter shows a recovery that has failed.
+    recovery_failed: bool,
 }
 
 // SAFETY: Plain data; `Instant` is a number.
 unsafe impl Send for Control {}
+
+/// Stands for the queue in a report of a hang that is a test.
+const NO_QUEUE: u32 = u32::MAX;
 
 impl Control {
     /// The function's state in one word, for users.
@@ -368,9 +406,12 @@ pub struct Adapter<C: Chip> {
     pub(crate) netdev: EtherDev,
     /// Adaptive moderation is on; read by the data path.
     adaptive: Word32,
+    /// What looks at received frames first.
+    program: ProgramSlot,
     /// VLANs of the interface.
     vlans: crate::queue::rx::VlanSet,
-    /// Queue pairs in use; changes under the control lock while the interface is down.
+    /// Queue pairs in use, whose NAPI instances are registered; changes under the control lock while the interface is
+    /// down.
     active: Word32,
     #[pin]
     pub(crate) control: Mutex<Control>,
@@ -380,6 +421,16 @@ pub struct Adapter<C: Chip> {
     handlers: Owned<KVec<Handler>>,
     /// As above.
     files: Owned<Option<Pin<KBox<debugfs::Files<C>>>>>,
+    /// As above; shared while [`reporting`](Self::reporting) is set.
+    devlink: Owned<Option<devlink::Devlink>>,
+    #[pin]
+    pub(crate) ptp: ptp::Ptp,
+    /// As above.
+    phc: Owned<Option<Pin<KBox<ptp::Phc<C>>>>>,
+    /// Transmit hangs are reported to devlink.
+    reporting: Word32,
+    /// The transmit queue that hung last, or [`NO_QUEUE`] for a test.
+    hung: Word32,
     vectors: Vectors,
     pub(crate) function: pci::Function,
     #[pin]
@@ -390,6 +441,12 @@ pub struct Adapter<C: Chip> {
     peers_work: work::Item<Self>,
     #[pin]
     events_work: work::Item<Self>,
+    #[pin]
+    report_work: work::Item<Self>,
+    #[pin]
+    recovered_work: work::Item<Self>,
+    #[pin]
+    stamp_work: work::Item<Self>,
     queue: work::Queue,
     /// Last: the function is disabled when nothing uses it any more.
     _enabled: pci::Enabled,
@@ -433,9 +490,12 @@ impl<C: Chip> Adapter<C> {
                 queues: KVec::new(),
                 netdev,
                 adaptive: Word32::new(1),
+                program: ProgramSlot::new(),
                 vlans: crate::queue::rx::VlanSet::new(),
-                active: Word32::new(1),
-                control <- new_mutex!(Control {
+                // CAST: Few queues.
+                active: Word32::new(C::QUEUE_PAIRS as u32),
+                control <- new_mutex!(init!(Control {
+                    // In place: they are too large for the stack.
                     filters: Filters::new(),
                     counters,
                     up: false,
@@ -447,18 +507,28 @@ impl<C: Chip> Adapter<C> {
                     link: None,
                     reset: Instant::now(),
                     wanted_pairs: C::QUEUE_PAIRS.min(online_cpus()),
+                    stamping: Stamping::default(),
                     accepted: None,
-                }),
+                    recovery_failed: false,
+                })),
                 region,
                 offer: Offer::find(function),
                 handlers: Owned::new(KVec::new()),
                 files: Owned::new(None),
+                devlink: Owned::new(None),
+                ptp <- ptp::Ptp::new(),
+                phc: Owned::new(None),
+                reporting: Word32::new(0),
+                hung: Word32::new(0),
                 vectors,
                 function,
                 restore_work <- work::Item::new(Self::restore_worker),
                 service_work <- work::Item::new(Self::service_worker),
                 peers_work <- work::Item::new(Self::peers_worker),
                 events_work <- work::Item::new(Self::events_worker),
+                report_work <- work::Item::new(Self::report_worker),
+                recovered_work <- work::Item::new(Self::recovered_worker),
+                stamp_work <- work::Item::new(Self::stamp_worker),
                 queue: work::Queue::new(C::NAME)?,
                 _enabled: enabled,
                 _pin: PhantomPinned,
@@ -474,6 +544,9 @@ impl<C: Chip> Adapter<C> {
             this.service_work.set_target(this);
             this.peers_work.set_target(this);
             this.events_work.set_target(this);
+            this.report_work.set_target(this);
+            this.recovered_work.set_target(this);
+            this.stamp_work.set_target(this);
         }
         this.start()?;
         Ok(adapter)
@@ -493,6 +566,7 @@ impl<C: Chip> Adapter<C> {
                     tx_stats: Default::default(),
                     rx_stats: Default::default(),
                     itr: Word32::new(0),
+                    rate: Default::default(),
                     _pin: PhantomPinned,
                 },
                 GFP_KERNEL,
@@ -522,6 +596,7 @@ impl<C: Chip> Adapter<C> {
                 }
             };
             control.counters.restart(&self.chip);
+            self.resume_clock(&control);
             self.region.set_device_state(DeviceState::Down);
             assigned
         };
@@ -548,7 +623,8 @@ impl<C: Chip> Adapter<C> {
             let mut control = self.control.lock();
             let mac = self.netdev_mac();
             control.filters.mac = mac;
-            if assigned.is_none() {
+            // A PF says so before a VF can take it.
+            if assigned.is_none() || C::PHYSICAL {
                 self.chip.request_mac(mac)?;
             }
         }
@@ -557,13 +633,16 @@ impl<C: Chip> Adapter<C> {
             // SAFETY: The pair is pinned; it is unregistered before it is dropped.
             unsafe { pair.napi.register(netdev, Self::poll, pair.index) };
         }
-        {
-            let control = self.control.lock();
-            self.set_active(control.wanted_pairs)?;
-        }
         let registered = self.install_handlers().and_then(|()| {
+            let wanted = self.control.lock().wanted_pairs;
+            self.set_active(wanted)?;
+            // SAFETY: Probe is the only user.
+            unsafe { *self.devlink.get_mut() = Some(devlink::Devlink::new(self)?) };
             // Before the interface can be brought up: the host must know what the device writes.
             self.announce(&mut self.control.lock());
+            // A network device works without a clock.
+            // SAFETY: Probe is the only user.
+            unsafe { *self.phc.get_mut() = self.make_clock() };
             // SAFETY: The device is complete.
             kernel::error::to_result(unsafe { bindings::register_netdev(netdev) })
         });
@@ -584,12 +663,33 @@ impl<C: Chip> Adapter<C> {
                 "the host offers no migration"
             }
         );
+        if let Some(port) = self.chip.port() {
+            let _control = self.control.lock();
+            let wakes = port.wake().is_ok_and(|(_, wanted)| wanted != 0);
+            self.function.set_wakeup(wakes);
+        }
         self.chip.ready();
         self.service_work.queue(&self.queue, SERVICE_MS);
+        // SAFETY: Probe is the only user until the flag is set.
+        if let Some(devlink) = unsafe { self.devlink.get_mut() } {
+            devlink.register();
+            self.reporting.publish(1);
+        }
         // SAFETY: Probe is the only user.
         // A driver works without its files, as it does on a kernel without debugfs.
         unsafe { *self.files.get_mut() = debugfs::Files::new(self).ok() };
         Ok(())
+    }
+
+    fn make_clock(&self) -> Option<Pin<KBox<ptp::Phc<C>>>> {
+        ptp::Phc::register(self).unwrap_or_else(|e| {
+            dev_warn!(
+                self.function.device(),
+                "the clock cannot be registered ({:?})\n",
+                e
+            );
+            None
+        })
     }
 
     fn install_handlers(&self) -> Result {
@@ -608,9 +708,7 @@ impl<C: Chip> Adapter<C> {
                 )?
             };
             handlers.push(handler, GFP_KERNEL)?;
-            pair.napi.set_irq(irq);
-            // SAFETY: `start` registers the network device after this.
-            unsafe { pair.napi.set_queues(pair.index as u32) };
+            self.describe_napi(pair)?;
         }
         let irq = self.vectors.irq(C::OTHER_VECTOR)?;
         let name = CString::try_from_fmt(fmt!("{}-other", self.function.name()))?;
@@ -627,30 +725,41 @@ impl<C: Chip> Adapter<C> {
         Ok(())
     }
 
+    /// Tells the stack which interrupt and queues the NAPI instance of a pair belongs to. RTNL is held, or the network
+    /// device is not registered.
+    fn describe_napi(&self, pair: &QueuePair<C>) -> Result {
+        pair.napi
+            .set_irq(self.vectors.irq(C::queue_vector(pair.index))?);
+        // SAFETY: By this function's requirement.
+        unsafe { pair.napi.set_queues(pair.index as u32, true) };
+        Ok(())
+    }
+
     /// Ends all activity; for remove and for a probe that fails late. The network device is not
     /// registered any more.
     fn stop_everything(&self) {
-        self.restore_work.cancel();
-        self.service_work.cancel();
-        self.peers_work.cancel();
-        self.events_work.cancel();
+        // SAFETY: Remove is the only user.
+        unsafe { *self.phc.get_mut() = None };
         {
             let _control = self.control.lock();
             self.chip.mask_all();
         }
         // SAFETY: Remove is the only user.
         unsafe { self.handlers.get_mut() }.clear();
-        // A handler may have queued events or service once more, which may queue a restore, which may queue the last.
-        self.events_work.cancel();
-        self.service_work.cancel();
-        self.restore_work.cancel();
-        self.peers_work.cancel();
+        // Each may be queued by a handler that was running, or by another one, in a circle.
+        self.events_work.retire();
+        self.service_work.retire();
+        self.restore_work.retire();
+        self.peers_work.retire();
+        self.report_work.retire();
+        self.recovered_work.retire();
+        self.stamp_work.retire();
         // Now nothing announces the region again; its memory is freed soon.
         if let Some(offer) = self.offer {
             offer.retract();
         }
-        for pair in &self.queues {
-            // SAFETY: Registered by `start`; the interface is down, hence the instance disabled.
+        for pair in self.active() {
+            // SAFETY: Those of active pairs are registered; the interface is down, hence the instance disabled.
             unsafe { pair.napi.unregister() };
         }
     }
@@ -659,6 +768,11 @@ impl<C: Chip> Adapter<C> {
     pub fn remove(&self) {
         // SAFETY: Remove is the only user.
         unsafe { *self.files.get_mut() = None };
+        self.reporting.publish(0);
+        self.report_work.cancel();
+        self.recovered_work.cancel();
+        // SAFETY: A report that is queued from now on finds the flag cleared, so remove is the only user.
+        unsafe { *self.devlink.get_mut() = None };
         self.remove_vfs();
         // SAFETY: Registered by `start`.
         unsafe { bindings::unregister_netdev(self.netdev.as_ptr()) };
@@ -701,14 +815,14 @@ impl<C: Chip> Adapter<C> {
 
     /// Accounts what the device has counted, if it is there.
     pub(crate) fn update_counters(&self, control: &mut Control) {
-        if !control.detached
-            && !control.quiesced
-            && self
-                .read_device(|chip| control.counters.read(chip))
-                .is_some()
-        {
-            control.counters.account(&self.region);
+        if control.detached || control.quiesced {
+            return;
         }
+        let counters = &mut control.counters;
+        let whole = self.read_device(|chip| {
+            counters.read(chip, || self.gate.pending() == Pending::Nothing);
+        });
+        counters.account(&self.region, whole.is_some());
     }
 
     /// Runs an operation that talks to the PF. One that a migration has cut in two is run again: the PF of the target
@@ -745,20 +859,13 @@ impl<C: Chip> Adapter<C> {
         unsafe { bindings::compsc_netif_carrier_ok(self.netdev.as_ptr()) }
     }
 
-    /// Runs `change` with the transmit locks held: no transmit function runs, and none sees a half-done
-    /// change.
-    fn with_tx_locked<T>(&self, change: impl FnOnce() -> T) -> T {
-        // SAFETY: The device is valid; the lock is released below on the same CPU.
-        unsafe { bindings::compsc_netif_tx_lock_bh(self.netdev.as_ptr()) };
-        let result = change();
-        // SAFETY: Taken above.
-        unsafe { bindings::compsc_netif_tx_unlock_bh(self.netdev.as_ptr()) };
-        result
-    }
-
     /// Brings the interface up: rings, filters, queues, interrupts.
     pub(crate) fn up(&self, control: &mut Control) -> Result {
-        let (tx_count, rx_count) = control.ring_sizes;
+        self.up_with(control, KVec::new())
+    }
+
+    /// The same with rings in memory that was allocated before, as far as it suits.
+    fn up_with(&self, control: &mut Control, spare: KVec<RingMemory>) -> Result {
         // A new op set: what earlier ones told the device is forgotten by both.
         let assigned = if C::RESET_ON_UP {
             self.chip.reset(false)?
@@ -766,6 +873,22 @@ impl<C: Chip> Adapter<C> {
             None
         };
         self.chip.use_queue_pairs(self.active().len());
+        let result = self.make_rings(control.ring_sizes, spare);
+        if result.is_err() {
+            self.free_rings();
+            return result;
+        }
+        let result = self.start_queues(control, assigned);
+        if result.is_err() {
+            // Nothing may write to the rings any more.
+            self.reset_hard(control);
+            self.free_rings();
+        }
+        result
+    }
+
+    /// Makes the rings of queues that are disabled.
+    fn make_rings(&self, (tx_count, rx_count): (u32, u32), mut spare: KVec<RingMemory>) -> Result {
         for pair in self.active() {
             let (tx_head, rx_head) = self.chip.heads(pair.index);
             // 0 on silicon. The emulator's resets keep the heads, which must be inside the rings.
@@ -777,23 +900,22 @@ impl<C: Chip> Adapter<C> {
                 );
                 return Err(EIO);
             }
-            let tx_count = Ring::round_size(tx_count.max(tx_head + 1));
-            let rx_count = Ring::round_size(rx_count.max(rx_head + 1));
-            // SAFETY: The device is valid and has this queue.
-            let stack = unsafe { StackQueue::new(self.netdev.as_ptr(), pair.index as u32) };
-            let tx = TxRing::new(
-                self.function,
-                pair.index,
-                tx_count,
-                tx_head,
-                stack.ok_or(EINVAL)?,
-            )?;
-            let posted = PostedBuffers::new(self.region.clone(), pair.rx_entry(), rx_count);
+            let sizes = (
+                Ring::round_size(tx_count.max(tx_head + 1)),
+                Ring::round_size(rx_count.max(rx_head + 1)),
+            );
+            let memory = match spare.pop() {
+                Some(memory) if memory.fits(sizes) => memory,
+                _ => RingMemory::new(self.function, sizes)?,
+            };
+            let stack = pair.stack().ok_or(EINVAL)?;
+            let tx = TxRing::new(self.function, pair.index, memory.tx, tx_head, stack);
+            let posted = PostedBuffers::new(self.region.clone(), pair.rx_entry(), sizes.1);
             let rx = RxRing::new(
                 self.function,
                 &pair.napi,
                 pair.index,
-                rx_count,
+                memory.rx,
                 rx_head,
                 posted,
             )?;
@@ -804,7 +926,7 @@ impl<C: Chip> Adapter<C> {
             // Empty when they are enabled: a tail of earlier rings would hand out descriptors that hold nothing.
             self.chip.write_tx_tail(pair.index, tx_head);
             self.chip.write_rx_tail(pair.index, rx_head);
-            self.with_tx_locked(|| {
+            pair.with_tx_locked(|| {
                 // SAFETY: The interface is not up: NAPI is disabled, and the transmit lock is held.
                 unsafe {
                     *pair.tx.get_mut() = Some(tx);
@@ -812,13 +934,7 @@ impl<C: Chip> Adapter<C> {
                 }
             });
         }
-        let result = self.start_queues(control, assigned);
-        if result.is_err() {
-            // Nothing may write to the rings any more.
-            self.reset_hard(control);
-            self.free_rings();
-        }
-        result
+        Ok(())
     }
 
     fn start_queues(&self, control: &mut Control, assigned: Option<[u8; 6]>) -> Result {
@@ -849,9 +965,7 @@ impl<C: Chip> Adapter<C> {
         }
         // The stack's watchdog looks at all queues, and takes a stopped one for a hang.
         for pair in self.queues.iter().skip(self.active().len()) {
-            // SAFETY: The device is valid and has this queue.
-            let stack = unsafe { StackQueue::new(self.netdev.as_ptr(), pair.index as u32) };
-            if let Some(stack) = stack {
+            if let Some(stack) = pair.stack() {
                 stack.start();
             }
         }
@@ -875,14 +989,14 @@ impl<C: Chip> Adapter<C> {
     fn stop_queues(&self, control: &mut Control) {
         self.update_counters(control);
         control.up = false;
-        self.with_tx_locked(|| {
-            for pair in self.active() {
+        for pair in self.active() {
+            pair.with_tx_locked(|| {
                 // SAFETY: The ring exists; only its shared side is used.
                 if let Some(tx) = unsafe { (*pair.tx.as_ptr()).as_ref() } {
                     tx.stack().stop();
                 }
-            }
-        });
+            });
+        }
         if !control.quiesced {
             self.chip.mask_queues();
             for pair in self.active() {
@@ -905,13 +1019,16 @@ impl<C: Chip> Adapter<C> {
             }
         }
         self.region.set_device_state(DeviceState::Down);
+        self.forget_request();
         self.free_rings();
     }
 
     /// Resets the device because it does not do what it is told.
     fn reset_hard(&self, control: &mut Control) {
+        self.pause_clock();
         let _ = self.chip.reset(false);
         control.reset = Instant::now();
+        self.resume_clock(control);
         self.chip.ready();
     }
 
@@ -931,18 +1048,49 @@ impl<C: Chip> Adapter<C> {
             kernel::error::to_result(bindings::netif_set_real_num_tx_queues(netdev, pairs))?;
             kernel::error::to_result(bindings::netif_set_real_num_rx_queues(netdev, pairs))?;
         }
+        let before = self.active.get();
+        // The stack waits for a poll of each instance that it knows when NAPI threads are ended, so it must not know
+        // those that are not in use.
+        for pair in &self.queues {
+            let index = pair.index as u32;
+            if (before..pairs).contains(&index) {
+                // SAFETY: As in `start`.
+                unsafe { pair.napi.register(netdev, Self::poll, pair.index) };
+                self.describe_napi(pair)?;
+            } else if (pairs..before).contains(&index) {
+                // SAFETY: RTNL as above. The instance is registered, and disabled like all of an interface that is down.
+                unsafe {
+                    pair.napi.set_queues(index, false);
+                    pair.napi.unregister();
+                }
+            }
+        }
         self.active.set(pairs);
+        // Asked for the default table, a driver is given one that looks like any other.
+        // SAFETY: The device is valid.
+        if !unsafe { bindings::compsc_netif_is_rxfh_configured(netdev) } {
+            if let Some(port) = self.chip.port() {
+                port.spread_rss();
+            }
+        }
         Ok(())
     }
 
-    /// Takes the queues down, has them changed, and brings them up again. The link stays up for the stack. RTNL is held.
+    /// Takes the queues down, has them changed, and brings up at most `pairs` of them with rings of `sizes`. The
+    /// link stays up for the stack, and the queues stay as they are if there is no memory for the new ones. RTNL is held.
     pub(crate) fn reconfigure(
         &self,
         control: &mut Control,
+        pairs: usize,
+        sizes: (u32, u32),
         change: impl FnOnce(&mut Control) -> Result,
     ) -> Result {
         if !control.up {
             return change(control);
+        }
+        let mut spare = KVec::new();
+        for _ in 0..pairs {
+            spare.push(RingMemory::new(self.function, sizes)?, GFP_KERNEL)?;
         }
         self.restore_if_needed(control, false)?;
         // The stack's watchdog takes queues that stand still for a hang, and large rings take their time.
@@ -950,7 +1098,9 @@ impl<C: Chip> Adapter<C> {
         unsafe { bindings::netif_device_detach(self.netdev.as_ptr()) };
         self.stop_queues(control);
         let changed = change(control);
-        let up = self.on_device(control, |control| self.up(control));
+        let up = self.on_device(control, |control| {
+            self.up_with(control, core::mem::take(&mut spare))
+        });
         if up.is_err() {
             control.link = None;
             self.report_link(None);
@@ -967,7 +1117,7 @@ impl<C: Chip> Adapter<C> {
 
     fn free_rings(&self) {
         for pair in &self.queues {
-            let rings = self.with_tx_locked(|| {
+            let rings = pair.with_tx_locked(|| {
                 // SAFETY: NAPI is disabled and the transmit lock held.
                 unsafe { (pair.tx.get_mut().take(), pair.rx.get_mut().take()) }
             });
@@ -1027,6 +1177,7 @@ impl<C: Chip> Adapter<C> {
             return;
         }
         self.read_device(C::refresh);
+        self.look_at_clock();
         if !control.up {
             return;
         }
@@ -1067,7 +1218,7 @@ impl<C: Chip> Adapter<C> {
         }
     }
 
-    fn report_link(&self, link: Option<(u32, bool)>) {
+    pub(super) fn report_link(&self, link: Option<(u32, bool)>) {
         match link {
             Some((speed, full)) => {
                 if !self.carrier() {
@@ -1096,6 +1247,40 @@ impl<C: Chip> Adapter<C> {
         }
     }
 
+    /// Has a transmit hang reported, or with `None` a test.
+    fn report(&self, queue: Option<u32>) {
+        self.hung.set(queue.unwrap_or(NO_QUEUE));
+        // Not in the restore's queue: the report waits for devlink's lock, whose holders may wait for a restore.
+        self.report_work.queue_on_system();
+    }
+
+    /// Reports a transmit hang, from which the reporter recovers.
+    fn report_worker(&self) {
+        let message = match self.hung.get() {
+            NO_QUEUE => CString::try_from_fmt(fmt!("test")),
+            queue => CString::try_from_fmt(fmt!("transmit queue {queue} hangs")),
+        };
+        if let Some(devlink) = self.reporter() {
+            devlink.report(message.as_deref().unwrap_or(c"a transmit queue hangs"));
+        }
+    }
+
+    /// Tells that a later attempt has recovered what the reporter's own could not.
+    fn recovered_worker(&self) {
+        if let Some(devlink) = self.reporter() {
+            devlink.recovered();
+        }
+    }
+
+    /// The devlink instance, for workers that remove waits for.
+    fn reporter(&self) -> Option<&devlink::Devlink> {
+        if self.reporting.observe() == 0 {
+            return None;
+        }
+        // SAFETY: The flag is set, and remove waits for the caller after having cleared it.
+        unsafe { (*self.devlink.as_ptr()).as_ref() }
+    }
+
     /// Has switches and neighbours told where the function is now.
     fn peers_worker(&self) {
         // SAFETY: The device is registered: remove cancels this item after unregistering only, and waits.
@@ -1105,15 +1290,20 @@ impl<C: Chip> Adapter<C> {
     /// For [`pci::Driver::shutdown`].
     pub fn shutdown(&self) {
         let mut control = self.control.lock();
-        self.quiesce(&mut control);
+        self.detach(&mut control);
         self.chip.mask_all();
         for pair in self.active() {
             let _ = self.chip.enable_queue(pair.index, false);
         }
-        control.detached = true;
         // What runs next in this machine does not know the region.
         if let Some(offer) = self.offer {
             offer.retract();
+        }
+        if C::PHYSICAL {
+            self.chip.silence();
+            if self.arm_wake() {
+                self.function.wake_from_off();
+            }
         }
     }
 
@@ -1121,8 +1311,20 @@ impl<C: Chip> Adapter<C> {
     pub fn reset_prepare(&self) {
         let mut control = self.control.lock();
         self.update_counters(&mut control);
-        self.quiesce(&mut control);
+        self.detach(&mut control);
+    }
+
+    /// For [`pci::Driver::cut_off`].
+    pub fn cut_off(&self) {
+        self.detach(&mut self.control.lock());
+    }
+
+    /// Leaves the hardware alone until [`Self::reset_done`]. The stack's watchdog does not take that for a hang.
+    fn detach(&self, control: &mut Control) {
+        self.quiesce(control);
         control.detached = true;
+        // SAFETY: The device is valid and registered.
+        unsafe { bindings::netif_device_detach(self.netdev.as_ptr()) };
     }
 
     /// For [`pci::Driver::suspend`]: as before a reset, and the function must not write to memory that is being
@@ -1131,6 +1333,12 @@ impl<C: Chip> Adapter<C> {
         self.reset_prepare();
         let _control = self.control.lock();
         self.chip.silence();
+        self.arm_wake();
+    }
+
+    /// Makes the silenced function wait for what wakes the machine. Returns whether there is anything.
+    fn arm_wake(&self) -> bool {
+        self.chip.port().is_some_and(|port| port.arm_wake())
     }
 
     /// For [`pci::Driver::reset_done`].
@@ -1140,6 +1348,9 @@ impl<C: Chip> Adapter<C> {
             control.detached = false;
             self.gate.close();
             self.announce(&mut control);
+            // The closed gate holds what is sent until the function is restored.
+            // SAFETY: The device is valid and registered.
+            unsafe { bindings::netif_device_attach(self.netdev.as_ptr()) };
         }
         self.restore_work.requeue(&self.queue, 0);
     }
@@ -1157,19 +1368,26 @@ pub(crate) fn elapsed_ns(start: Instant<Monotonic>) -> u64 {
     start.elapsed().as_nanos().max(0) as u64
 }
 
-/// Waits until `done`, looking every 10 µs, for at most `millis` milliseconds.
+/// Waits until `done`, looking every 10 µs, for `millis` milliseconds.
 pub fn poll_until(millis: u32, mut done: impl FnMut() -> bool) -> Result {
-    for i in 0..millis * 100 {
+    let start = Instant::<Monotonic>::now();
+    let mut looks = 0u32;
+    loop {
+        // Asked before the look: a processor that was away for long looks once more.
+        let last = elapsed_ns(start) >= u64::from(millis) * 1_000_000;
         if done() {
             return Ok(());
         }
-        if i < 10 {
+        if last {
+            return Err(ETIMEDOUT);
+        }
+        if looks < 10 {
+            looks += 1;
             kernel::time::delay::udelay(Delta::from_micros(2));
         } else {
             kernel::time::delay::fsleep(Delta::from_micros(10));
         }
     }
-    Err(ETIMEDOUT)
 }
 
 const _: () = assert!(DEFAULT_RING <= MAX_RING);

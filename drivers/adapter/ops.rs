@@ -77,6 +77,8 @@ impl<C: Chip> Adapter<C> {
             ops.ndo_set_vf_link_state = Some(Self::ndo_set_vf_link_state);
             ops.ndo_get_vf_config = Some(Self::ndo_get_vf_config);
             ops.ndo_get_vf_stats = Some(Self::ndo_get_vf_stats);
+            ops.ndo_hwtstamp_get = Some(Self::ndo_hwtstamp_get);
+            ops.ndo_hwtstamp_set = Some(Self::ndo_hwtstamp_set);
         }
         ops
     };
@@ -94,6 +96,8 @@ impl<C: Chip> Adapter<C> {
         ndo_get_stats64: Some(Self::ndo_get_stats64),
         ndo_vlan_rx_add_vid: Some(Self::ndo_vlan_rx_add_vid),
         ndo_vlan_rx_kill_vid: Some(Self::ndo_vlan_rx_kill_vid),
+        ndo_bpf: Some(Self::ndo_bpf),
+        ndo_xdp_xmit: Some(Self::ndo_xdp_xmit),
         ..pin_init::zeroed()
     };
 
@@ -111,8 +115,9 @@ impl<C: Chip> Adapter<C> {
             dev.netdev_ops = &Self::NETDEV_OPS;
             dev.ethtool_ops = &Self::ETHTOOL_OPS;
             dev.stat_ops = &Self::STAT_OPS;
-            dev.hw_features = HW_FEATURES;
-            dev.features = HW_FEATURES | FIXED_FEATURES;
+            let switchable = HW_FEATURES | u64::from(C::RX_HASH) << bindings::NETIF_F_RXHASH_BIT;
+            dev.hw_features = switchable;
+            dev.features = switchable | FIXED_FEATURES;
             dev.vlan_features = VLAN_FEATURES;
             dev.min_mtu = bindings::ETH_MIN_MTU;
             dev.max_mtu = C::MAX_MTU;
@@ -121,6 +126,7 @@ impl<C: Chip> Adapter<C> {
             }
             // CAST: Fits in the field.
             dev.watchdog_timeo = bindings::__msecs_to_jiffies(WATCHDOG_MS) as i32;
+            bindings::xdp_set_features_flag(dev, super::xdp::FEATURES);
         }
     }
 
@@ -269,16 +275,14 @@ impl<C: Chip> Adapter<C> {
                 return Err(EADDRNOTAVAIL);
             }
             let mut control = this.control.lock();
-            if !control.detached {
-                this.on_device(&mut control, |_| this.chip.request_mac(data))
-                    .inspect_err(|_| {
-                        dev_warn!(
-                            this.function.device(),
-                            "{}: the host does not allow this MAC address\n",
-                            this.netdev_name()
-                        )
-                    })?;
-            }
+            this.on_device(&mut control, |_| this.chip.request_mac(data))
+                .inspect_err(|_| {
+                    dev_warn!(
+                        this.function.device(),
+                        "{}: the host does not allow this MAC address\n",
+                        this.netdev_name()
+                    )
+                })?;
             control.filters.mac = data;
             // SAFETY: The device is valid, and RTNL is held.
             unsafe { bindings::compsc_eth_hw_addr_set(dev, data.as_ptr()) };
@@ -294,6 +298,16 @@ impl<C: Chip> Adapter<C> {
             let old = control.filters.mtu;
             // CAST: The stack checks the limits.
             control.filters.mtu = mtu as u32;
+            if !this.program_allows(control.filters.max_frame()) {
+                control.filters.mtu = old;
+                dev_warn!(
+                    this.function.device(),
+                    "{}: frames of MTU {} take several buffers, which the XDP program does not support\n",
+                    this.netdev_name(),
+                    mtu
+                );
+                return Err(EINVAL);
+            }
             // Buffers do not depend on the MTU: longer frames take more descriptors.
             if control.up && this.is_reachable(&control) {
                 let asked = this.chip.request_max_frame(control.filters.max_frame());
@@ -313,12 +327,11 @@ impl<C: Chip> Adapter<C> {
         let this = unsafe { Self::of(dev) };
         dev_warn!(
             this.function.device(),
-            "{}: transmit queue {} hangs, restoring the function\n",
+            "{}: transmit queue {} hangs\n",
             this.netdev_name(),
             queue
         );
-        this.gate.close();
-        this.restore_work.requeue(&this.queue, 0);
+        this.report(Some(queue));
     }
 
     extern "C" fn ndo_get_stats64(
@@ -371,10 +384,11 @@ impl<C: Chip> Adapter<C> {
     }
 
     /// What the PF said to a request. One that it did not answer (it is being reset, say), or that reached
-    /// the PF of another host, is made again by a restore, which asks for everything; only a refusal is an error.
+    /// the PF of another host, is made again by a restore, which asks for everything; only a refusal is an error. A PF
+    /// asks nobody, and what it says itself are refusals.
     fn answered(&self, answer: Result) -> Result {
         match answer {
-            Err(e) if e != EPERM || self.gate.pending() != Pending::Nothing => {
+            Err(e) if !C::PHYSICAL && e != EPERM || self.gate.pending() != Pending::Nothing => {
                 self.gate.close();
                 self.restore_work.requeue(&self.queue, 0);
                 Ok(())

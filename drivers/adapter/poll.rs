@@ -10,7 +10,11 @@ use super::{
 use crate::{
     bindings,
     net::Skb,
-    queue::rx::Context, //
+    queue::{
+        rx::Context,
+        xdp::NoProgram, //
+    },
+    sync::Word32, //
 };
 use compsc_core::gate::{
     Entry,
@@ -27,15 +31,55 @@ const TX_BUDGET: u32 = 256;
 /// Bytes taken back by one poll from which on the function is sending in bulk.
 const BULK_BYTES: u64 = 8192;
 
-/// Interval in microseconds that suits a poll which received this many packets and took back this many
-/// sent bytes: short for a few packets (latency), long for many (throughput).
+/// Packets per second that a CPU receives from which on it is no longer served for latency, and from which on it is
+/// receiving in bulk.
+const MANY_PACKETS: u32 = 40_000;
+const BULK_PACKETS: u32 = 60_000;
+
+/// Interval in microseconds that suits a queue whose CPU receives this many packets per tick of the kernel's clock, and
+/// which has taken back this many sent bytes in a poll: short for a few packets (latency), long for many (throughput).
+///
+/// The packets of one poll do not tell: where a flood is spread over many queues, each poll finds a few only, because
+/// the interval is short.
 const fn adaptive_usecs(packets: u32, sent_bytes: u64) -> u32 {
+    const MANY: u32 = MANY_PACKETS / bindings::CONFIG_HZ;
+    const BULK: u32 = BULK_PACKETS / bindings::CONFIG_HZ;
     match packets {
         // Acknowledgements of a stream come one by one and are in no hurry.
         _ if sent_bytes >= BULK_BYTES => 122,
-        0..=4 => 14,
-        5..=32 => 50,
+        0..MANY => 14,
+        MANY..BULK => 50,
         _ => 122,
+    }
+}
+
+/// What a queue receives per tick of the kernel's clock. Written by the owner of the NAPI instance.
+#[derive(Default)]
+pub(super) struct Rate {
+    /// The tick of the last look, and how many packets had come until then.
+    tick: Word32,
+    packets: Word32,
+    /// Packets per tick between the last two looks.
+    own: Word32,
+    /// Packets per tick of a CPU, as of the last look.
+    cpu: Word32,
+}
+
+impl<C: Chip> Adapter<C> {
+    /// Packets per tick that a CPU receives: those of all queues, evenly spread.
+    #[cold]
+    fn cpu_rate(&self, tick: u32) -> u32 {
+        let pairs = self.active();
+        let rates = pairs.iter().map(|pair| {
+            // One that has not been polled of late receives next to nothing.
+            let recent = tick.wrapping_sub(pair.rate.tick.get()) <= 2;
+            if recent {
+                pair.rate.own.get()
+            } else {
+                0
+            }
+        });
+        rates.sum::<u32>() / pairs.len().min(super::online_cpus()).max(1) as u32
     }
 }
 
@@ -51,8 +95,10 @@ impl<C: Chip> QueuePair<C> {
             napi: &self.napi,
             stats: &self.rx_stats,
             checksum: features & (1 << bindings::NETIF_F_RXCSUM_BIT) != 0,
+            hash: C::RX_HASH && features & (1 << bindings::NETIF_F_RXHASH_BIT) != 0,
             // A PF may put its VF into a VLAN that the VF does not know of.
             vlans: (!C::PHYSICAL).then_some(&self.adapter().vlans),
+            stamps: self.adapter(),
             frame_errors: C::RX_FRAME_ERRORS,
             checksum_errors: C::RX_CHECKSUM_ERRORS,
         }
@@ -97,7 +143,7 @@ impl<C: Chip> Adapter<C> {
     }
 
     #[cold]
-    fn ask_for_restore(&self) {
+    pub(super) fn ask_for_restore(&self) {
         self.restore_work.requeue(&self.queue, 0);
     }
 }
@@ -118,16 +164,24 @@ impl<C: Chip> QueuePair<C> {
             self.napi.complete(0);
             return 0;
         };
+        if budget == 0 {
+            // Netpoll: transmit only, and maybe with interrupts off.
+            // SAFETY: As above.
+            unsafe { tx.clean_packets(&self.tx_stats, TX_BUDGET) };
+            return 0;
+        }
         let sent_before = self.tx_stats.bytes.get();
         // CAST: A budget is small.
         // SAFETY: As above.
         let tx_done = unsafe { tx.clean(&self.tx_stats, TX_BUDGET, budget as i32) };
-        if budget == 0 {
-            // Netpoll: transmit only.
-            return 0;
-        }
         let cx = self.receive_context(Some(&adapter.chip));
-        let cleaned = rx.clean(&cx, || adapter.gate.dummy_writes(), budget);
+        // SAFETY: As above; the program is read once per poll.
+        let cleaned = unsafe {
+            match adapter.program.get() {
+                None => rx.clean(&cx, &mut NoProgram, || adapter.gate.dummy_writes(), budget),
+                Some(program) => self.receive_through(program, tx, rx, &cx, budget),
+            }
+        };
         // A ring that ran dry is left to the service worker's kick: polling would not make memory.
         let filled = if cleaned.packets != 0 || !cleaned.filled || rx.wants_buffers() {
             rx.fill(&cx) || rx.is_dry()
@@ -149,7 +203,7 @@ impl<C: Chip> QueuePair<C> {
         if self.napi.complete(cleaned.packets) {
             if adapter.adaptive.get() != 0 {
                 let sent = self.tx_stats.bytes.get().wrapping_sub(sent_before);
-                let usecs = adaptive_usecs(cleaned.packets, sent);
+                let usecs = adaptive_usecs(self.look_at_rate(), sent);
                 if usecs != self.itr.get() {
                     self.itr.set(usecs);
                     adapter.chip.set_queue_itr(self.index, usecs);
@@ -158,6 +212,25 @@ impl<C: Chip> QueuePair<C> {
             adapter.chip.unmask_queue_irq(self.index);
         }
         cleaned.packets
+    }
+
+    /// Packets per tick that this queue's CPU receives, as far as is known.
+    #[inline(always)]
+    fn look_at_rate(&self) -> u32 {
+        // CAST: Differences count.
+        // SAFETY: The kernel's clock is a word that may be read at any time.
+        let tick = unsafe { (&raw const bindings::jiffies).read_volatile() } as u32;
+        let elapsed = tick.wrapping_sub(self.rate.tick.get());
+        if elapsed != 0 {
+            // CAST: As above.
+            let packets = self.rx_stats.packets.get() as u32;
+            let new = packets.wrapping_sub(self.rate.packets.get());
+            self.rate.own.set(new / elapsed);
+            self.rate.packets.set(packets);
+            self.rate.tick.set(tick);
+            self.rate.cpu.set(self.adapter().cpu_rate(tick));
+        }
+        self.rate.cpu.get()
     }
 
     /// Transmits a packet, or gives it back when the stack shall keep it.
@@ -179,7 +252,7 @@ impl<C: Chip> QueuePair<C> {
             return Err(skb);
         };
         // SAFETY: By this function's requirement.
-        let result = unsafe { tx.xmit(&adapter.chip, &self.tx_stats, skb) };
+        let result = unsafe { tx.xmit(&adapter.chip, &self.tx_stats, adapter, skb) };
         if adapter.gate.exit(ticket) == Exit::Moved {
             adapter.ask_for_restore();
         }

@@ -3,6 +3,7 @@
 //! A function with a port of its own: link settings, pause, EEPROM, LEDs, distribution by hash.
 
 use super::{
+    devlink::Versions,
     Adapter,
     Chip, //
 };
@@ -53,6 +54,17 @@ pub mod mode {
     pub const SPEEDS: usize = HALF_10 | FULL_10 | HALF_100 | FULL_100 | FULL_1000;
 }
 
+/// What wakes the machine, as `ethtool` numbers it.
+pub mod wake {
+    pub use crate::bindings::{
+        WAKE_BCAST as BROADCAST,
+        WAKE_MAGIC as MAGIC,
+        WAKE_MCAST as MULTICAST,
+        WAKE_PHY as LINK,
+        WAKE_UCAST as UNICAST, //
+    };
+}
+
 /// Settings of a link, as sets of [`mode`]s.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinkSettings {
@@ -88,6 +100,34 @@ pub enum Identify {
     Dark,
 }
 
+/// What a kind of packet is distributed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashFields {
+    /// Its addresses.
+    Addresses,
+    /// Its addresses and ports.
+    Ports,
+}
+
+/// The kinds of packets, by what is hashed of them: `Some` where that cannot be changed.
+const fn hash_kind(flow_type: u32) -> Option<(Option<HashFields>, bool)> {
+    use bindings::*;
+    Some(match flow_type {
+        TCP_V4_FLOW | TCP_V6_FLOW => (Some(HashFields::Ports), false),
+        UDP_V4_FLOW => (None, false),
+        UDP_V6_FLOW => (None, true),
+        IPV4_FLOW | SCTP_V4_FLOW | AH_ESP_V4_FLOW | AH_V4_FLOW | ESP_V4_FLOW | IPV6_FLOW
+        | SCTP_V6_FLOW | AH_ESP_V6_FLOW | AH_V6_FLOW | ESP_V6_FLOW => {
+            (Some(HashFields::Addresses), false)
+        }
+        _ => return None,
+    })
+}
+
+/// Header fields as `ethtool` has them.
+const HASH_ADDRESSES: u32 = bindings::RXH_IP_SRC | bindings::RXH_IP_DST;
+const HASH_PORTS: u32 = HASH_ADDRESSES | bindings::RXH_L4_B_0_1 | bindings::RXH_L4_B_2_3;
+
 /// A chip's side of it. All methods are called under the control lock.
 pub trait Port {
     /// Link settings.
@@ -104,12 +144,26 @@ pub trait Port {
     fn eeprom_words(&self) -> u32;
     /// A word of the EEPROM.
     fn eeprom_word(&self, at: u32) -> Result<u16>;
+    /// What the device says about itself.
+    fn versions(&self) -> Result<Versions>;
+    /// What can wake the machine, and what shall: sets of [`wake`]'s.
+    fn wake(&self) -> Result<(u32, u32)>;
+    /// Chooses what wakes the machine, among what can.
+    fn set_wake(&self, wake: u32);
+    /// Makes the silenced function wait for what wakes the machine. Returns whether there is anything.
+    fn arm_wake(&self) -> bool;
     /// Shows which port it is.
     fn identify(&self, how: Identify);
     /// Hash key and redirection table.
     fn rss(&self) -> ([u8; RSS_KEY_BYTES], [u8; RETA_ENTRIES]);
     /// Sets hash key or redirection table.
     fn set_rss(&self, key: Option<[u8; RSS_KEY_BYTES]>, table: Option<[u8; RETA_ENTRIES]>);
+    /// All queues get alike, until a table is set.
+    fn spread_rss(&self);
+    /// What UDP over IPv4, or over IPv6, is distributed by.
+    fn udp_hash(&self, ipv6: bool) -> HashFields;
+    /// Sets it.
+    fn set_udp_hash(&self, ipv6: bool, fields: HashFields);
 }
 
 /// `ethtool -e` wants to know what kind of device the bytes are from.
@@ -125,15 +179,21 @@ impl<C: Chip> Adapter<C> {
             ops.nway_reset = Some(Self::nway_reset);
             ops.get_pauseparam = Some(Self::get_pauseparam);
             ops.set_pauseparam = Some(Self::set_pauseparam);
+            ops.get_pause_stats = Some(Self::get_pause_stats);
             ops.get_eeprom_len = Some(Self::get_eeprom_len);
             ops.get_eeprom = Some(Self::get_eeprom);
             ops.set_phys_id = Some(Self::set_phys_id);
             ops.get_wol = Some(Self::get_wol);
+            ops.set_wol = Some(Self::set_wol);
             ops.get_rxfh_key_size = Some(Self::get_rxfh_key_size);
             ops.get_rxfh_indir_size = Some(Self::get_rxfh_indir_size);
             ops.get_rxfh = Some(Self::get_rxfh);
             ops.set_rxfh = Some(Self::set_rxfh);
+            ops.get_rxfh_fields = Some(Self::get_rxfh_fields);
+            ops.set_rxfh_fields = Some(Self::set_rxfh_fields);
             ops.get_rx_ring_count = Some(Self::get_rx_ring_count);
+            ops.get_ts_info = Some(Self::get_ts_info);
+            ops.get_ts_stats = Some(Self::get_ts_stats);
         }
         ops
     }
@@ -226,6 +286,22 @@ impl<C: Chip> Adapter<C> {
         from_result(|| Self::on_port(dev, |_, port| port.set_pause(wanted)).map(|()| 0))
     }
 
+    extern "C" fn get_pause_stats(
+        dev: *mut bindings::net_device,
+        stats: *mut bindings::ethtool_pause_stats,
+    ) {
+        // SAFETY: The stack passes a registered device of this driver and a valid structure.
+        let (this, stats) = unsafe { (Self::of(dev), &mut *stats) };
+        let mut control = this.control.lock();
+        this.update_counters(&mut control);
+        // CAST: Few counters.
+        let port = C::port_stats(|i| this.region.counter(i as u32));
+        // SAFETY: Both members of the union are the same fields (`struct_group`).
+        let stats = unsafe { &mut stats.__bindgen_anon_1.stats };
+        stats.rx_pause_frames = port.rx_pause;
+        stats.tx_pause_frames = port.tx_pause;
+    }
+
     extern "C" fn get_eeprom_len(dev: *mut bindings::net_device) -> c_int {
         // CAST: An EEPROM is small.
         Self::on_port(dev, |_, port| Ok(port.eeprom_words() * 2)).unwrap_or(0) as c_int
@@ -271,13 +347,30 @@ impl<C: Chip> Adapter<C> {
         })
     }
 
-    extern "C" fn get_wol(_dev: *mut bindings::net_device, wol: *mut bindings::ethtool_wolinfo) {
-        // The function does not wake the machine: DMA and interrupts end when it is suspended.
+    extern "C" fn get_wol(dev: *mut bindings::net_device, wol: *mut bindings::ethtool_wolinfo) {
         // SAFETY: The stack passes a valid structure.
-        unsafe {
-            (*wol).supported = 0;
-            (*wol).wolopts = 0;
-        }
+        let wol = unsafe { &mut *wol };
+        (wol.supported, wol.wolopts) =
+            Self::on_port(dev, |_, port| port.wake()).unwrap_or_default();
+    }
+
+    extern "C" fn set_wol(
+        dev: *mut bindings::net_device,
+        wol: *mut bindings::ethtool_wolinfo,
+    ) -> c_int {
+        // SAFETY: The stack passes a valid structure.
+        let wanted = unsafe { (*wol).wolopts };
+        from_result(|| {
+            Self::on_port(dev, |this, port| {
+                let (supported, _) = port.wake()?;
+                if wanted & !supported != 0 {
+                    return Err(EOPNOTSUPP);
+                }
+                port.set_wake(wanted);
+                this.function.set_wakeup(wanted != 0);
+                Ok(0)
+            })
+        })
     }
 
     extern "C" fn get_rxfh_key_size(_dev: *mut bindings::net_device) -> u32 {
@@ -292,6 +385,51 @@ impl<C: Chip> Adapter<C> {
         // SAFETY: The stack passes a registered device of this driver.
         // CAST: Few queues.
         unsafe { Self::of(dev) }.active().len() as u32
+    }
+
+    extern "C" fn get_rxfh_fields(
+        dev: *mut bindings::net_device,
+        fields: *mut bindings::ethtool_rxfh_fields,
+    ) -> c_int {
+        // SAFETY: The stack passes a valid structure.
+        let fields = unsafe { &mut *fields };
+        from_result(|| {
+            let (fixed, ipv6) = hash_kind(fields.flow_type).ok_or(EINVAL)?;
+            let hashed = match fixed {
+                Some(hashed) => hashed,
+                None => Self::on_port(dev, |_, port| Ok(port.udp_hash(ipv6)))?,
+            };
+            fields.data = match hashed {
+                HashFields::Addresses => HASH_ADDRESSES,
+                HashFields::Ports => HASH_PORTS,
+            };
+            Ok(0)
+        })
+    }
+
+    extern "C" fn set_rxfh_fields(
+        dev: *mut bindings::net_device,
+        fields: *const bindings::ethtool_rxfh_fields,
+        _ack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: The stack passes a valid structure.
+        let fields = unsafe { &*fields };
+        from_result(|| {
+            let (fixed, ipv6) = hash_kind(fields.flow_type).ok_or(EINVAL)?;
+            let wanted = match fields.data {
+                HASH_ADDRESSES => HashFields::Addresses,
+                HASH_PORTS => HashFields::Ports,
+                _ => return Err(EINVAL),
+            };
+            match fixed {
+                None => Self::on_port(dev, |_, port| {
+                    port.set_udp_hash(ipv6, wanted);
+                    Ok(0)
+                }),
+                Some(fixed) if fixed == wanted => Ok(0),
+                Some(_) => Err(EINVAL),
+            }
+        })
     }
 
     extern "C" fn get_rxfh(

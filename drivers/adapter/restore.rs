@@ -10,8 +10,8 @@
 //! 2. Reset the function and shake hands with the PF.
 //! 3. Consume what the old device had finished: it is in memory.
 //! 4. Ask the PF for MAC, VLANs, multicast and frame size again.
-//! 5. Replay the log up to the interrupt routing, lay out the rings from slot 0, replay the queue
-//!    enables, write the tails.
+//! 5. Replay the log up to the interrupt routing, move the clock to the new device, lay out the rings from slot 0,
+//!    replay the queue enables, write the tails.
 //! 6. Open the gate, start NAPI and transmit, replay the interrupt masks, raise all vectors.
 
 use super::{
@@ -21,8 +21,11 @@ use super::{
     Control, //
 };
 use crate::{
-    net::BottomHalvesOff,
-    queue::Descriptors,
+    net::xdp,
+    queue::{
+        xdp::NoProgram,
+        Descriptors, //
+    },
     trace, //
 };
 use compsc_core::{
@@ -87,10 +90,17 @@ impl<C: Chip> Adapter<C> {
             match self.restore(control, word) {
                 Ok(Published::Open) => {
                     control.unanswered = None;
+                    if core::mem::take(&mut control.recovery_failed) {
+                        self.recovered_work.queue_on_system();
+                    }
                     return Ok(());
                 }
                 // The host moved the function once more meanwhile.
                 Ok(Published::Again) => force = false,
+                // The same, in the middle of a request to the PF.
+                Err(_) if gate::version(self.gate.word().load()) != gate::version(word) => {
+                    force = false;
+                }
                 Err(e) => {
                     self.report_failure(control, e);
                     self.restore_work.queue(&self.queue, RETRY_MS);
@@ -109,6 +119,11 @@ impl<C: Chip> Adapter<C> {
         let waited = elapsed_ns(since) / 1_000_000_000;
         if waited >= REPORT_S << reports {
             control.unanswered = Some((since, reports + 1));
+            // It does not come back at once: who has another way should take it. And before the stack's watchdog takes
+            // the silence for a hang of this function.
+            if reports != 0 && control.up && control.link.take().is_some() {
+                self.report_link(None);
+            }
             dev_warn!(
                 self.function.device(),
                 "{}: no answer from the physical function for {} s ({:?}); is its driver loaded and its interface up? Trying again\n",
@@ -121,6 +136,7 @@ impl<C: Chip> Adapter<C> {
 
     /// Locks the data path out. What the stack sees does not change.
     pub(super) fn quiesce(&self, control: &mut Control) {
+        self.pause_clock();
         self.gate.close();
         if control.quiesced || !control.up {
             return;
@@ -130,7 +146,9 @@ impl<C: Chip> Adapter<C> {
         }
         // The gate is closed: after the last transmit function that was under way has ended, none touches
         // the ring.
-        self.with_tx_locked(|| ());
+        for pair in self.active() {
+            pair.with_tx_locked(|| ());
+        }
         control.quiesced = true;
     }
 
@@ -163,6 +181,7 @@ impl<C: Chip> Adapter<C> {
         for phase in [Phase::Setup, Phase::Rings, Phase::Interrupts] {
             self.replay(phase);
         }
+        self.resume_clock(control);
         let mut replay_ns = elapsed_ns(start);
 
         let mut rings_ns = 0;
@@ -250,15 +269,15 @@ impl<C: Chip> Adapter<C> {
         for pair in self.active() {
             pair.napi.enable();
         }
-        self.with_tx_locked(|| {
-            for pair in self.active() {
+        for pair in self.active() {
+            pair.with_tx_locked(|| {
                 // SAFETY: The transmit lock is held; only the ring's shared side is used.
                 if let Some(tx) = unsafe { (*pair.tx.as_ptr()).as_ref() } {
                     tx.stack().touch_watchdog();
                     tx.stack().wake();
                 }
-            }
-        });
+            });
+        }
         self.replay(Phase::Unmask);
         // Causes raised on the old device are lost with it.
         self.chip.kick_all();
@@ -270,20 +289,21 @@ impl<C: Chip> Adapter<C> {
     /// Hands up what the old device had received, and takes back what it had sent.
     fn consume(&self) {
         for pair in self.active() {
-            let _bh = BottomHalvesOff::new();
             // SAFETY: NAPI is disabled: this is the owner of the instance. The gate is closed: no transmit
             // function touches the ring.
-            unsafe {
-                if let Some(tx) = (*pair.tx.as_ptr()).as_ref() {
-                    while !tx.clean(&pair.tx_stats, 256, 0) {}
-                }
-                if let Some(rx) = pair.rx.get_mut() {
-                    let cx = pair.receive_context(None);
-                    // Bounded: buffers are posted again, but no device fills them.
-                    rx.clean(&cx, || self.gate.dummy_writes(), u32::MAX);
-                    rx.fill(&cx);
-                }
-            }
+            xdp::in_poll_context(|| unsafe {
+                let (Some(tx), Some(rx)) = ((*pair.tx.as_ptr()).as_ref(), pair.rx.get_mut()) else {
+                    return;
+                };
+                while !tx.clean(&pair.tx_stats, 256, 0) {}
+                let cx = pair.receive_context(None);
+                // Bounded: buffers are posted again, but no device fills them.
+                match self.program.get() {
+                    None => rx.clean(&cx, &mut NoProgram, || self.gate.dummy_writes(), u32::MAX),
+                    Some(program) => pair.receive_through(program, tx, rx, &cx, u32::MAX),
+                };
+                rx.fill(&cx);
+            });
         }
     }
 

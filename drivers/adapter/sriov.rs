@@ -84,6 +84,11 @@ impl<C: Chip> Adapter<C> {
                 self.switch(host, 0)?;
                 return Err(e);
             }
+            // They see a reset behind them: a driver that comes here with its machine, and knows of nothing else, starts over.
+            let control = self.control.lock();
+            if self.is_reachable(&control) {
+                self.chip.ready();
+            }
         }
         Ok(count)
     }
@@ -95,7 +100,8 @@ impl<C: Chip> Adapter<C> {
         if control.detached {
             return Err(ENODEV);
         }
-        self.reconfigure(&mut control, |control| {
+        let (pairs, sizes) = (control.wanted_pairs, control.ring_sizes);
+        self.reconfigure(&mut control, pairs, sizes, |control| {
             host.enable_vfs(count)?;
             self.set_active(control.wanted_pairs)
         })

@@ -56,20 +56,24 @@ pub struct PortStats {
     pub tx_window_errors: u64,
     /// Packets sent without carrier.
     pub tx_carrier_errors: u64,
+    /// Pause frames received.
+    pub rx_pause: u64,
+    /// Pause frames sent.
+    pub tx_pause: u64,
 }
 
 /// The counters of a function, under the control lock.
 pub(crate) struct Counters {
     values: KVec<SelfEmulated>,
-    /// What the registers were last seen to hold.
-    raw: KVec<u64>,
+    /// What the registers were seen to hold and is not accounted yet.
+    raw: KVec<Option<(u64, Mode)>>,
 }
 
 impl Counters {
     /// Counters at 0, and their entries in the shared region.
     pub(crate) fn new<C: Chip>(_chip: &C, region: &Arc<SharedRegion>) -> Result<Self> {
         let mut values = KVec::with_capacity(C::COUNTERS.len(), GFP_KERNEL)?;
-        let raw = KVec::from_elem(0, C::COUNTERS.len(), GFP_KERNEL)?;
+        let raw = KVec::from_elem(None, C::COUNTERS.len(), GFP_KERNEL)?;
         for (i, desc) in C::COUNTERS.iter().enumerate() {
             values.push(SelfEmulated::new(desc.width, desc.mode, 0), GFP_KERNEL)?;
             // CAST: Few counters.
@@ -88,19 +92,29 @@ impl Counters {
         }
     }
 
-    /// Reads the registers. If the device was replaced meanwhile, they must not be accounted.
-    pub(crate) fn read<C: Chip>(&mut self, chip: &C) {
+    /// Reads the registers, as long as the device is `same` as before.
+    pub(crate) fn read<C: Chip>(&mut self, chip: &C, same: impl Fn() -> bool) {
         for (raw, desc) in self.raw.iter_mut().zip(C::COUNTERS) {
-            *raw = (desc.read)(chip);
+            let value = (desc.read)(chip);
+            if !same() {
+                return;
+            }
+            *raw = Some((value, desc.mode));
         }
     }
 
-    /// Accounts what was read.
-    pub(crate) fn account(&mut self, region: &SharedRegion) {
-        for (i, (value, raw)) in self.values.iter_mut().zip(&self.raw).enumerate() {
-            value.update(*raw);
-            // CAST: Few counters.
-            region.set_counter(i as u32, value.value(), value.last());
+    /// Accounts what was read: the `whole`, or, if the device was replaced meanwhile, what the read has taken from
+    /// the old one.
+    pub(crate) fn account(&mut self, region: &SharedRegion, whole: bool) {
+        for (i, (value, raw)) in self.values.iter_mut().zip(&mut self.raw).enumerate() {
+            match raw.take() {
+                Some((raw, mode)) if whole || mode == Mode::ReadClear => {
+                    value.update(raw);
+                    // CAST: Few counters.
+                    region.set_counter(i as u32, value.value(), value.last());
+                }
+                _ => {}
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! What the `kernel` crate lacks of the network stack: packets, NAPI, network devices.
 
 pub mod skb;
+pub mod xdp;
 
 pub use skb::Skb;
 
@@ -37,7 +38,7 @@ impl Napi {
 
     /// The network device that the instance was registered with.
     pub fn netdev(&self) -> *mut bindings::net_device {
-        // SAFETY: The field is set once, at registration.
+        // SAFETY: The field is set at registration, and to the same each time.
         unsafe { (*self.as_raw()).dev }
     }
 
@@ -75,20 +76,25 @@ impl Napi {
         unsafe { bindings::compsc_netif_napi_set_irq(self.as_raw(), irq as i32) }
     }
 
-    /// Names the queue pair that the instance polls, for users (netdev-genl, busy polling).
+    /// Names the queue pair that the instance polls, for users (netdev-genl, busy polling), or says that nobody polls
+    /// it any more.
     ///
     /// # Safety
     ///
-    /// The instance is registered, its network device is not yet, and has that queue pair.
-    pub unsafe fn set_queues(&self, index: u32) {
+    /// The instance is registered, its network device has that queue pair, and is not registered yet unless the caller
+    /// holds RTNL.
+    pub unsafe fn set_queues(&self, index: u32, polled: bool) {
+        let napi = if polled {
+            self.as_raw()
+        } else {
+            core::ptr::null_mut()
+        };
         for direction in [
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
         ] {
             // SAFETY: By this function's requirement.
-            unsafe {
-                bindings::netif_queue_set_napi(self.netdev(), index, direction, self.as_raw())
-            };
+            unsafe { bindings::netif_queue_set_napi(self.netdev(), index, direction, napi) };
         }
     }
 

@@ -169,6 +169,50 @@ impl Skb {
         u32::from(self.headers().network_header).wrapping_sub(self.headroom())
     }
 
+    /// Sets the hash of a received packet's flow; `layer4` tells that it covers the ports.
+    #[inline(always)]
+    pub fn set_hash(&mut self, hash: u32, layer4: bool) {
+        let headers = self.headers_mut();
+        headers.hash = hash;
+        headers.set_l4_hash(layer4.into());
+    }
+
+    /// Whether the sender wants to know when the packet was sent.
+    #[inline(always)]
+    pub fn wants_stamp(&self) -> bool {
+        u32::from(self.shared().tx_flags) & bindings::COMPSC_SKBTX_ANY != 0
+    }
+
+    /// Whether it wants to know from the hardware.
+    pub fn wants_hardware_stamp(&self) -> bool {
+        u32::from(self.shared().tx_flags) & bindings::COMPSC_SKBTX_HARDWARE != 0
+    }
+
+    /// The packet once more, for who waits for its time stamp: until that is there, no other one is reported.
+    pub fn await_stamp(&mut self) -> Option<Self> {
+        // SAFETY: The packet is valid and owned. What is returned has a reference of its own; its holder does not
+        // change the packet.
+        unsafe { Self::from_raw(bindings::compsc_skb_await_stamp(self.as_raw())) }
+    }
+
+    /// Reports when the packet was sent, in nanoseconds of the hardware's clock.
+    pub fn report_sent(&self, ns: u64) {
+        // SAFETY: The packet is valid; the function copies what it reports.
+        unsafe { bindings::compsc_skb_tx_stamp(self.as_raw(), ns) };
+    }
+
+    /// Reports that the packet is sent now, if the sender wants to know from software.
+    pub fn report_sending(&mut self) {
+        // SAFETY: The packet is valid and owned.
+        unsafe { bindings::compsc_skb_tx_software_stamp(self.as_raw()) };
+    }
+
+    /// Notes when the packet was received, in nanoseconds of the hardware's clock.
+    pub fn set_stamp(&mut self, ns: u64) {
+        // SAFETY: The packet is valid and owned.
+        unsafe { bindings::compsc_skb_set_stamp(self.as_raw(), ns) };
+    }
+
     /// Protocol, in network byte order.
     #[inline(always)]
     pub fn protocol(&self) -> u16 {

@@ -9,17 +9,22 @@
 //!
 //! | data | owner |
 //! |---|---|
-//! | producer side of the transmit ring | holder of the transmit queue's lock |
+//! | producer side of the transmit ring, for packets and frames of XDP alike | holder of the transmit queue's lock |
 //! | consumer side of the transmit ring, receive ring | holder of the NAPI instance |
 //! | descriptors and both sides at once ([`TxRing::relayout`], [`RxRing::relayout`]) | the restore worker, with NAPI disabled and the transmit lock held |
 
 pub mod rx;
 pub mod tx;
+pub mod xdp;
 
 pub use rx::RxRing;
 pub use tx::TxRing;
 
-use crate::bindings;
+use crate::{
+    bindings,
+    net::Skb,
+    pci::Function, //
+};
 use compsc_regs::desc::Desc;
 use core::ptr::NonNull;
 use kernel::{
@@ -106,9 +111,35 @@ impl Descriptors {
     }
 }
 
+/// Memory of a queue pair's rings. It can be had before the rings are, and before others are given up for them.
+pub struct RingMemory {
+    /// For the transmit ring.
+    pub tx: tx::Memory,
+    /// For the receive ring.
+    pub rx: rx::Memory,
+}
+
+impl RingMemory {
+    /// Allocates memory for rings of that many descriptors (transmit, receive), powers of two.
+    pub fn new(function: Function, sizes: (u32, u32)) -> Result<Self> {
+        Ok(Self {
+            tx: tx::Memory::new(function, sizes.0)?,
+            rx: rx::Memory::new(function, sizes.1)?,
+        })
+    }
+
+    /// Whether rings in it have that many descriptors.
+    pub fn fits(&self, sizes: (u32, u32)) -> bool {
+        (self.tx.count(), self.rx.count()) == sizes
+    }
+}
+
 /// What the data path needs of a function's registers. Implemented once per function, over the
 /// recorder.
 pub trait QueueRegs: Send + Sync + 'static {
+    /// Whether receive reports tell of time stamps.
+    const STAMPS: bool = false;
+
     /// Hands receive descriptors up to, and not including, `slot` to the device.
     fn write_rx_tail(&self, queue: usize, slot: u32);
     /// Hands transmit descriptors up to, and not including, `slot` to the device.
@@ -121,6 +152,17 @@ pub trait QueueRegs: Send + Sync + 'static {
     fn set_queue_itr(&self, queue: usize, usecs: u32);
     /// Raises the interrupt of a queue pair's vector.
     fn kick_queue(&self, queue: usize);
+}
+
+/// Time stamps, for the few packets that get one. None of this is on the way of the others.
+pub trait Stamps {
+    /// Takes the stamp of a received packet out of the device, which stamps no other one until then. In nanoseconds of
+    /// the clock, if it is known.
+    fn received(&self) -> Option<u64>;
+    /// Sees to the stamp that the sender of a packet wants. Returns what the packet's data descriptors say for it.
+    fn sending(&self, skb: &mut Skb) -> u32;
+    /// A packet is not sent after all, although the device was to stamp it.
+    fn dropped(&self, skb: &Skb);
 }
 
 /// A network device's transmit queue as the stack sees it.
@@ -141,6 +183,17 @@ impl StackQueue {
     pub unsafe fn new(netdev: *mut bindings::net_device, index: u32) -> Option<Self> {
         // SAFETY: By this function's requirement.
         NonNull::new(unsafe { bindings::compsc_netdev_get_tx_queue(netdev, index) }).map(Self)
+    }
+
+    /// Runs `work` with the queue's lock held: the stack sends no packet meanwhile.
+    #[inline(always)]
+    pub fn with_lock<T>(self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: The queue is valid; the lock is released below on the same CPU.
+        unsafe { bindings::compsc_netif_txq_lock_bh(self.0.as_ptr()) };
+        let result = work();
+        // SAFETY: Taken above.
+        unsafe { bindings::compsc_netif_txq_unlock_bh(self.0.as_ptr()) };
+        result
     }
 
     /// Tells the stack to send no more packets.

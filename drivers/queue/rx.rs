@@ -4,15 +4,19 @@
 //!
 //! A buffer is one page from the ring's page pool, of which the device may write [`BUFFER_LEN`] bytes
 //! after [`HEADROOM`]; a packet head is built around the page itself, without a copy. Longer packets take
-//! several descriptors; their further pages become fragments.
+//! several descriptors; their further pages become fragments. The headroom is what programs of XDP want whether there
+//! is one or not, so that one can be attached without new buffers.
 
 use super::{
+    xdp::Hook,
     Descriptors,
-    QueueRegs, //
+    QueueRegs,
+    Stamps, //
 };
 use crate::{
     bindings,
     net::{
+        xdp,
         Napi,
         Skb, //
     },
@@ -31,11 +35,17 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes before the packet: what the stack expects, and two that align the IP header.
-pub const HEADROOM: u32 = 64 + 2;
+/// Bytes before the packet: what programs and the stack expect, and two that align the IP header.
+pub const HEADROOM: u32 = xdp::HEADROOM + 2;
 
 /// Bytes per buffer that the device may write; the registers count in units of 1 KiB.
 pub const BUFFER_LEN: u32 = 3 * 1024;
+
+// What is left of the page is room to grow for programs, and the stack's description of the fragments.
+const _: () = assert!(
+    HEADROOM as usize + BUFFER_LEN as usize + size_of::<bindings::skb_shared_info>()
+        <= kernel::page::PAGE_SIZE - 256
+);
 
 /// Bits of the report that tell that the hardware verified a transport checksum.
 const CHECKSUM_CHECKED: u32 = format::STAT_L4CS | format::STAT_UDPCS;
@@ -113,6 +123,55 @@ pub struct Stats {
     pub alloc_failed: Word64,
     /// Dummy writes made for a migration.
     pub dummy_writes: Word64,
+    /// Frames that a program left to the stack.
+    pub xdp_pass: Word64,
+    /// Frames that it dropped.
+    pub xdp_drop: Word64,
+    /// Frames that it sent back.
+    pub xdp_tx: Word64,
+    /// Frames that could not be sent back.
+    pub xdp_tx_errors: Word64,
+    /// Frames that it sent elsewhere.
+    pub xdp_redirect: Word64,
+    /// Frames that could not be sent elsewhere.
+    pub xdp_redirect_errors: Word64,
+    /// Frames on which it failed.
+    pub xdp_aborted: Word64,
+    /// Frames of several buffers that a program does not take.
+    pub xdp_too_long: Word64,
+}
+
+/// A packet or frame whose descriptors have not all come.
+enum Partial {
+    /// A packet.
+    Skb(Skb),
+    /// A frame for a program: [`RxRing::frame`].
+    Frame,
+}
+
+/// Memory of a receive ring.
+pub struct Memory {
+    descriptors: Descriptors,
+    pages: KVVec<Option<NonNull<bindings::page>>>,
+}
+
+impl Memory {
+    /// Allocates memory for `count` descriptors, a power of two.
+    pub fn new(function: Function, count: u32) -> Result<Self> {
+        let mut pages = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
+        for _ in 0..count {
+            pages.push(None, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            descriptors: Descriptors::new(function.device(), count)?,
+            pages,
+        })
+    }
+
+    /// Number of descriptors.
+    pub fn count(&self) -> u32 {
+        self.descriptors.count()
+    }
 }
 
 /// A receive ring.
@@ -122,9 +181,13 @@ pub struct RxRing {
     pages: KVVec<Option<NonNull<bindings::page>>>,
     /// Addresses of posted buffers, for the host.
     posted: PostedBuffers,
-    pool: PagePool,
     /// The packet whose last descriptor has not come yet.
-    partial: Option<Skb>,
+    partial: Option<Partial>,
+    /// The frame that a program will see.
+    frame: xdp::Buff,
+    /// Unregistered before the pool goes.
+    _rxq: xdp::RxqInfo,
+    pool: PagePool,
     /// The first part of the frame was dropped: so is the rest.
     skipping: bool,
     queue: usize,
@@ -180,9 +243,13 @@ pub struct Context<'a, R> {
     pub stats: &'a Stats,
     /// Whether checksums are to be taken from the hardware (NETIF_F_RXCSUM).
     pub checksum: bool,
+    /// Whether packets are given the hash by which the device has distributed them (NETIF_F_RXHASH).
+    pub hash: bool,
     /// VLANs whose tags the stack knows; all others are somebody else's business, and their tags are dropped.
     /// `None`: the stack gets all tags.
     pub vlans: Option<&'a VlanSet>,
+    /// Who knows when a packet was received.
+    pub stamps: &'a dyn Stamps,
     /// Bits of the report that tell of a damaged frame.
     pub frame_errors: u32,
     /// Bits of the report that tell of a wrong checksum.
@@ -190,31 +257,33 @@ pub struct Context<'a, R> {
 }
 
 impl RxRing {
-    /// Makes a ring of `count` descriptors, a power of two, without buffers, for a device that begins at
-    /// slot `head`.
+    /// Makes a ring without buffers for a device that begins at slot `head`.
     pub fn new(
         function: Function,
         napi: &Napi,
         queue: usize,
-        count: u32,
+        memory: Memory,
         head: u32,
         posted: PostedBuffers,
     ) -> Result<Self> {
-        let mut pages = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
-        for _ in 0..count {
-            pages.push(None, GFP_KERNEL)?;
-        }
+        let count = memory.count();
         posted.clear();
         let mut ring = Ring::new(count);
         ring.rebase_to(head);
+        // CAST: Queue numbers are small.
+        let pool = PagePool::new(function, napi, count, queue as u32)?;
+        // SAFETY: The ring drops its pool last, and NAPI instances exist as long as the adapter.
+        let rxq = unsafe { xdp::RxqInfo::new(napi, queue as u32, pool.0)? };
         Ok(Self {
-            descriptors: Descriptors::new(function.device(), count)?,
+            descriptors: memory.descriptors,
             ring,
-            pages,
+            pages: memory.pages,
             posted,
-            // CAST: Queue numbers are small.
-            pool: PagePool::new(function, napi, count, queue as u32)?,
             partial: None,
+            // SAFETY: The ring has both.
+            frame: unsafe { xdp::Buff::new(&rxq) },
+            _rxq: rxq,
+            pool,
             skipping: false,
             queue,
         })
@@ -268,13 +337,16 @@ impl RxRing {
         self.ring.post(1);
     }
 
-    /// Hands received packets to the stack, at most `budget`.
+    /// Hands received packets to the stack, or to `hook` first, at most `budget`.
     ///
-    /// Bottom halves are disabled, and the caller owns the NAPI instance.
+    /// # Safety
+    ///
+    /// The caller is in a poll's context ([`xdp::in_poll_context`] makes one) and owns the NAPI instance.
     #[inline(always)]
-    pub fn clean<R: QueueRegs>(
+    pub unsafe fn clean<R: QueueRegs, H: Hook>(
         &mut self,
         cx: &Context<'_, R>,
+        hook: &mut H,
         dummy_writes: impl Fn() -> bool,
         budget: u32,
     ) -> Cleaned {
@@ -298,6 +370,10 @@ impl RxRing {
                 continue;
             };
             let length = u32::from(report.length()).min(BUFFER_LEN);
+            // Now: the slot may be posted again below.
+            let hash = cx
+                .hash
+                .then(|| format::WriteBack::new(self.descriptors.read(slot)));
             // Looked at after the device has written: if the host asks from now on, it will still copy
             // what has been written until now.
             if dummy_writes() {
@@ -311,29 +387,62 @@ impl RxRing {
                 continue;
             }
             let head = match self.partial.take() {
-                None => self.head(page, length),
-                Some(skb) => Some(self.append(skb, page, length)),
+                None if H::ACTIVE => {
+                    // SAFETY: The device has finished with the pool's page, and there is no other frame.
+                    unsafe { self.frame.begin(self.pool.0, page, HEADROOM, length) };
+                    Some(Partial::Frame)
+                }
+                None => self.head(page, length).map(Partial::Skb),
+                Some(partial) if H::ACTIVE => self.append(partial, page, length),
+                // Always a packet; said here so that the compiler knows.
+                Some(partial) => self
+                    .append_to_packet(partial, page, length)
+                    .map(Partial::Skb),
             };
             if self.ring.unused() >= BATCH {
                 filled = self.fill(cx);
             }
-            let Some(mut skb) = head else {
+            let Some(packet) = head else {
                 cx.stats.alloc_failed.add(1);
                 self.pool.put(page, true);
                 self.skipping = !complete;
                 continue;
             };
             if !complete {
-                self.partial = Some(skb);
+                self.partial = Some(packet);
                 continue;
             }
             let status = report.status_error();
+            let stamped = R::STAMPS && status & format::STAT_TS != 0;
             if status & cx.frame_errors != 0 {
                 cx.stats.errors.add(1);
+                if stamped {
+                    cx.stamps.received();
+                }
+                self.drop_partial(packet);
                 continue;
             }
             packets += 1;
-            bytes += u64::from(skb.len());
+            // Before a program, which may keep the frame.
+            let mut stamp = if H::ACTIVE && stamped {
+                cx.stamps.received()
+            } else {
+                None
+            };
+            let mut skb = match packet {
+                Partial::Skb(skb) => {
+                    bytes += u64::from(skb.len());
+                    skb
+                }
+                Partial::Frame => {
+                    bytes += u64::from(self.frame.length());
+                    // SAFETY: The frame is complete; by this function's requirement.
+                    match unsafe { hook.decide(cx.stats, &mut self.frame) } {
+                        Some(skb) => skb,
+                        None => continue,
+                    }
+                }
+            };
             if cx.checksum && status & CHECKSUM_CHECKED != 0 {
                 if status & cx.checksum_errors != 0 {
                     cx.stats.checksum_bad.add(1);
@@ -343,6 +452,17 @@ impl RxRing {
                 }
             } else {
                 cx.stats.checksum_none.add(1);
+            }
+            if let Some(hash) = hash.filter(|hash| hash.rss_type() != 0) {
+                skb.set_hash(hash.rss_hash(), hash.rss_layer4());
+            }
+            if stamped {
+                if !H::ACTIVE {
+                    stamp = cx.stamps.received();
+                }
+                if let Some(ns) = stamp {
+                    skb.set_stamp(ns);
+                }
             }
             let known = |vlan| cx.vlans.is_none_or(|vlans| vlans.contains(vlan));
             if status & format::STAT_VP != 0 && known(report.vlan()) {
@@ -370,8 +490,61 @@ impl RxRing {
         }
     }
 
+    /// Adds a page to what is not complete. `None`, and all but the page is dropped, if that cannot be done.
     #[cold]
-    fn append(&self, skb: Skb, page: NonNull<bindings::page>, length: u32) -> Skb {
+    fn append(
+        &mut self,
+        partial: Partial,
+        page: NonNull<bindings::page>,
+        length: u32,
+    ) -> Option<Partial> {
+        match partial {
+            Partial::Frame => {
+                // SAFETY: The frame has begun; the device has finished with the pool's page.
+                if unsafe { self.frame.add(self.pool.0, page, HEADROOM, length) } {
+                    return Some(Partial::Frame);
+                }
+                self.drop_partial(Partial::Frame);
+                None
+            }
+            // It began before there was a program.
+            Partial::Skb(skb) => Some(Partial::Skb(self.append_page(skb, page, length))),
+        }
+    }
+
+    /// As [`append`](Self::append), where there is no program.
+    #[cold]
+    fn append_to_packet(
+        &mut self,
+        partial: Partial,
+        page: NonNull<bindings::page>,
+        length: u32,
+    ) -> Option<Skb> {
+        let skb = match partial {
+            Partial::Skb(skb) => skb,
+            // It began while there was a program.
+            // SAFETY: The frame has begun; only `clean` calls this.
+            Partial::Frame => match unsafe { self.frame.skb() } {
+                Some(skb) => skb,
+                None => {
+                    self.drop_partial(Partial::Frame);
+                    return None;
+                }
+            },
+        };
+        Some(self.append_page(skb, page, length))
+    }
+
+    /// Drops what is not complete, or damaged.
+    #[inline(always)]
+    fn drop_partial(&mut self, partial: Partial) {
+        if let Partial::Frame = partial {
+            // SAFETY: The frame has begun, and is forgotten. The ring's owner owns the NAPI instance.
+            xdp::in_poll_context(|| unsafe { self.frame.discard() });
+        }
+    }
+
+    fn append_page(&self, skb: Skb, page: NonNull<bindings::page>, length: u32) -> Skb {
         if skb.frags().len() >= bindings::MAX_SKB_FRAGS as usize {
             self.pool.put(page, true);
         } else {
@@ -414,13 +587,18 @@ impl RxRing {
             self.descriptors.write(slot, format::read(dma));
         }
         // The rest of a packet whose beginning came from the old device will not come any more.
-        self.partial = None;
+        if let Some(partial) = self.partial.take() {
+            self.drop_partial(partial);
+        }
         self.skipping = false;
         self.ring.tail()
     }
 
     /// Takes all buffers back, for a ring that is stopped.
     fn discard(&mut self) {
+        if let Some(partial) = self.partial.take() {
+            self.drop_partial(partial);
+        }
         for page in self.pages.iter_mut().filter_map(Option::take) {
             self.pool.put(page, false);
         }

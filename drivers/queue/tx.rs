@@ -6,15 +6,24 @@
 //! without a lock in common. Indices run freely; `published` is the producer's, `cleaned` the
 //! consumer's. The producer fills buffers and descriptors and then publishes; the consumer
 //! empties buffers and then publishes how far it got.
+//!
+//! Frames of XDP go through the same ring. Their producer ([`xmit_frames`](TxRing::xmit_frames)) takes the lock that
+//! the stack holds while it sends, leaves the stack's byte queue limits alone, and always leaves room for one packet,
+//! so that it never has to stop the queue. Each frame is mapped anew for its way out: pages of the receive
+//! ring stay mapped for what the device may write, whether a program sends them or not.
 
 use super::{
     Descriptors,
     QueueRegs,
-    StackQueue, //
+    StackQueue,
+    Stamps, //
 };
 use crate::{
     bindings,
-    net::Skb,
+    net::{
+        xdp::Frame,
+        Skb, //
+    },
     pci::Function,
     sync::{
         dma_rmb,
@@ -28,7 +37,11 @@ use compsc_regs::desc::{
     tx as format,
     Desc, //
 };
-use core::cell::UnsafeCell;
+use core::{
+    cell::UnsafeCell,
+    ffi::c_void,
+    ptr::NonNull, //
+};
 use kernel::{
     dma::DmaAddress,
     prelude::*, //
@@ -44,11 +57,52 @@ const WAKE_THRESHOLD: u32 = 2 * DESC_NEEDED;
 /// Smallest ring that works, in descriptors.
 pub const MIN_COUNT: u32 = 128;
 
-/// What the producer remembers about a descriptor. The packet and the sums stand in the first one
+/// Free descriptors that a frame needs: its own, and those of a packet that may follow.
+const FRAME_NEEDED: u32 = 2 * DESC_NEEDED;
+
+/// Lengths in bytes of frames that can be sent: what the hardware pads, and what surely fits in [`DESC_NEEDED`].
+const FRAME_LEN: core::ops::RangeInclusive<u32> = super::xdp::MIN_FRAME..=format::MAX_DATA;
+
+/// What a descriptor's memory belongs to: nothing, a packet, or a frame, which the lowest bit of the address tells.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Owner(*mut u8);
+
+impl Owner {
+    const FRAME: usize = 1;
+    const NONE: Self = Self(core::ptr::null_mut());
+
+    #[inline(always)]
+    fn skb(skb: *mut bindings::sk_buff) -> Self {
+        Self(skb.cast())
+    }
+
+    #[inline(always)]
+    fn frame(frame: NonNull<bindings::xdp_frame>) -> Self {
+        Self(frame.as_ptr().cast::<u8>().wrapping_add(Self::FRAME))
+    }
+
+    /// The packet, if it is not a frame.
+    #[inline(always)]
+    fn as_skb(self) -> *mut bindings::sk_buff {
+        self.0.cast()
+    }
+
+    /// The frame, if it is one.
+    #[inline(always)]
+    fn as_frame(self) -> Option<NonNull<bindings::xdp_frame>> {
+        if self.0.addr() & Self::FRAME == 0 {
+            return None;
+        }
+        NonNull::new(self.0.wrapping_sub(Self::FRAME).cast())
+    }
+}
+
+/// What the producer remembers about a descriptor. The owner and the sums stand in the first one
 /// of a packet.
 #[derive(Clone, Copy)]
 struct Buffer {
-    skb: *mut bindings::sk_buff,
+    owner: Owner,
     dma: DmaAddress,
     /// Mapped bytes, 0 for a context descriptor.
     len: u32,
@@ -61,7 +115,7 @@ struct Buffer {
 
 impl Buffer {
     const EMPTY: Self = Self {
-        skb: core::ptr::null_mut(),
+        owner: Owner::NONE,
         dma: 0,
         len: 0,
         eop: 0,
@@ -89,6 +143,35 @@ pub struct Stats {
     pub wakes: Word64,
     /// Packets laid out again for another device (restore).
     pub replayed: Word64,
+    /// Frames of other interfaces that were put into the ring (producer).
+    pub xdp_xmit: Word64,
+    /// Frames of other interfaces that were refused (producer).
+    pub xdp_xmit_errors: Word64,
+}
+
+/// Memory of a transmit ring.
+pub struct Memory {
+    descriptors: Descriptors,
+    buffers: KVVec<UnsafeCell<Buffer>>,
+}
+
+impl Memory {
+    /// Allocates memory for `count` descriptors, a power of two.
+    pub fn new(function: Function, count: u32) -> Result<Self> {
+        let mut buffers = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
+        for _ in 0..count {
+            buffers.push(UnsafeCell::new(Buffer::EMPTY), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            descriptors: Descriptors::new(function.device(), count)?,
+            buffers,
+        })
+    }
+
+    /// Number of descriptors.
+    pub fn count(&self) -> u32 {
+        self.descriptors.count()
+    }
 }
 
 /// A transmit ring.
@@ -104,6 +187,9 @@ pub struct TxRing {
     cleaned: Word32,
     /// Offset between indices and slots; written by the restore worker, which owns both sides.
     offset: Word32,
+    /// Frames published, and of these cleaned, by producer and consumer.
+    frames: Word32,
+    frames_cleaned: Word32,
 }
 
 // SAFETY: Buffers are reached by the side that owns their index only (see the module's head).
@@ -135,30 +221,27 @@ struct Offload {
 }
 
 impl TxRing {
-    /// Makes a ring of `count` descriptors, a power of two, for a device that begins at slot `head`.
+    /// Makes an empty ring for a device that begins at slot `head`.
     pub fn new(
         function: Function,
         queue: usize,
-        count: u32,
+        memory: Memory,
         head: u32,
         stack: StackQueue,
-    ) -> Result<Self> {
-        let device = function.device_raw();
-        let mut buffers = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
-        for _ in 0..count {
-            buffers.push(UnsafeCell::new(Buffer::EMPTY), GFP_KERNEL)?;
-        }
+    ) -> Self {
         stack.reset();
-        Ok(Self {
-            device,
-            descriptors: Descriptors::new(function.device(), count)?,
-            buffers,
+        Self {
+            device: function.device_raw(),
+            descriptors: memory.descriptors,
+            buffers: memory.buffers,
             queue,
             stack,
             published: Word32::new(0),
             cleaned: Word32::new(0),
             offset: Word32::new(0u32.wrapping_sub(head)),
-        })
+            frames: Word32::new(0),
+            frames_cleaned: Word32::new(0),
+        }
     }
 
     /// Descriptor memory.
@@ -209,6 +292,7 @@ impl TxRing {
         &self,
         regs: &R,
         stats: &Stats,
+        stamps: &dyn Stamps,
         mut skb: Skb,
     ) -> core::result::Result<(), Skb> {
         let first = self.published.get();
@@ -217,7 +301,7 @@ impl TxRing {
             return Err(skb);
         }
 
-        let offload = match Self::offload(stats, &mut skb) {
+        let mut offload = match Self::offload(stats, &mut skb) {
             Ok(offload) => offload,
             Err(_) => {
                 stats.dropped.add(1);
@@ -225,6 +309,10 @@ impl TxRing {
                 return Ok(());
             }
         };
+
+        if skb.wants_stamp() {
+            offload.command |= stamps.sending(&mut skb);
+        }
 
         if let Some(context) = offload.context {
             self.descriptors.write(ring.tail(), context);
@@ -235,41 +323,20 @@ impl TxRing {
 
         let length = skb.len();
         let payload = length - offload.header;
-        let mut data = Data {
-            ring: &mut ring,
-            command: offload.command,
-            olinfo: format::olinfo(payload, offload.options),
-            pending: None,
+        let olinfo = format::olinfo(payload, offload.options);
+        let head = (skb.data().cast(), skb.headlen());
+        // SAFETY: The packet stays valid until it is freed, which is when its descriptors have been cleaned.
+        let posted = unsafe {
+            self.post_pieces(&mut ring, first, offload.command, olinfo, head, skb.frags())
         };
-        let headlen = skb.headlen();
-        // SAFETY: The device is bound; the linear part stays valid until the packet is freed.
-        let dma = unsafe {
-            bindings::compsc_dma_map_head(self.device, skb.data().cast(), headlen as usize)
-        };
-        let mut mapped = self.post(&mut data, dma, headlen);
-        for frag in skb.frags() {
-            if !mapped {
-                break;
-            }
-            // SAFETY: As above, for the fragment's page.
-            let dma = unsafe {
-                bindings::compsc_skb_frag_dma_map(self.device, frag, 0, frag.len as usize)
-            };
-            mapped = self.post(&mut data, dma, frag.len);
-        }
-        let pending = data.pending;
-        let next = ring.next_to_use();
-        if !mapped {
-            self.unmap(first, next);
+        let Some(next) = posted else {
             stats.dropped.add(1);
+            if offload.command & format::DCMD_TSTAMP != 0 {
+                stamps.dropped(&skb);
+            }
             self.doorbell_after_drop(regs, ring.slot(first));
             return Ok(());
-        }
-        if let Some((slot, mut desc)) = pending {
-            // The last descriptor ends the packet and asks for a report.
-            desc.0[1] |= u64::from(format::DCMD_EOP | format::DCMD_RS);
-            self.descriptors.write(slot, desc);
-        }
+        };
 
         let (segments, bytes) = if offload.header != 0 {
             let segments = payload.div_ceil(u32::from(skb.gso_size()).max(1));
@@ -286,7 +353,7 @@ impl TxRing {
         buffer.eop = next.wrapping_sub(1);
         buffer.bytes = bytes;
         buffer.segments = segments;
-        buffer.skb = skb.into_raw();
+        buffer.owner = Owner::skb(skb.into_raw());
 
         self.published.publish(next);
         let mut doorbell = self.stack.sent(bytes);
@@ -306,6 +373,56 @@ impl TxRing {
         if !unsafe { bindings::compsc_netdev_xmit_more() } {
             regs.write_tx_tail(self.queue, slot);
         }
+    }
+
+    /// Maps the pieces of a packet, whose first descriptor is `first`, and posts them. Returns the index after the last
+    /// one; or nothing if a mapping failed, with the others undone and the indices taken back.
+    ///
+    /// # Safety
+    ///
+    /// The pieces stay valid until the descriptors have been cleaned.
+    #[inline(always)]
+    unsafe fn post_pieces(
+        &self,
+        ring: &mut Ring,
+        first: u32,
+        command: u32,
+        olinfo: u32,
+        (head, headlen): (*mut c_void, u32),
+        frags: &[bindings::skb_frag_t],
+    ) -> Option<u32> {
+        let mut data = Data {
+            ring,
+            command,
+            olinfo,
+            pending: None,
+        };
+        // SAFETY: The device is bound; the memory stays valid by this function's requirement.
+        let dma = unsafe { bindings::compsc_dma_map_head(self.device, head, headlen as usize) };
+        let mut mapped = self.post(&mut data, dma, headlen);
+        for frag in frags {
+            if !mapped {
+                break;
+            }
+            // SAFETY: As above.
+            let dma = unsafe {
+                bindings::compsc_skb_frag_dma_map(self.device, frag, 0, frag.len as usize)
+            };
+            mapped = self.post(&mut data, dma, frag.len);
+        }
+        let pending = data.pending;
+        let next = ring.next_to_use();
+        if !mapped {
+            self.unmap(first, next);
+            ring.unpost(next.wrapping_sub(first));
+            return None;
+        }
+        if let Some((slot, mut desc)) = pending {
+            // The last descriptor ends the packet and asks for a report.
+            desc.0[1] |= u64::from(format::DCMD_EOP | format::DCMD_RS);
+            self.descriptors.write(slot, desc);
+        }
+        Some(next)
     }
 
     /// Posts a mapped piece of a packet. Returns whether the mapping had succeeded.
@@ -328,7 +445,7 @@ impl TxRing {
             ));
             // SAFETY: The producer owns unpublished indices.
             let buffer = unsafe { self.buffer(data.ring.next_to_use()) };
-            buffer.skb = core::ptr::null_mut();
+            buffer.owner = Owner::NONE;
             buffer.dma = dma;
             // A mapping is undone as a whole, with its first descriptor.
             buffer.len = core::mem::replace(&mut mapped, 0);
@@ -338,6 +455,89 @@ impl TxRing {
                 return true;
             }
         }
+    }
+
+    /// Puts frames into the ring, and does not tell the device. Takes ownership of the first ones, whose number is
+    /// returned: the ring is full, or the next one cannot be sent.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the transmit queue's lock, inside a section of the gate; or is the restore worker, which lays
+    /// the ring out afterwards. The frames are valid, and the caller's to give away.
+    pub unsafe fn xmit_frames(&self, frames: &[*mut bindings::xdp_frame]) -> usize {
+        let mut ring = self.ring(self.cleaned.observe(), self.published.get());
+        let mut taken = 0;
+        for raw in frames.iter().map_while(|raw| NonNull::new(*raw)) {
+            if ring.unused() < FRAME_NEEDED {
+                break;
+            }
+            // SAFETY: The frame is the caller's, who gives it away if it is posted.
+            let frame = unsafe { Frame::from_raw(raw) };
+            if let Err(frame) = self.post_frame(&mut ring, frame) {
+                frame.into_raw();
+                break;
+            }
+            taken += 1;
+        }
+        if taken != 0 {
+            // First the number: the consumer looks at it once it sees the frames.
+            // CAST: At most as many as the ring has descriptors.
+            self.frames
+                .set(self.frames.get().wrapping_add(taken as u32));
+            self.published.publish(ring.next_to_use());
+        }
+        taken
+    }
+
+    /// Tells the device what was put into the ring.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the transmit queue's lock, inside a section of the gate.
+    #[inline(always)]
+    pub unsafe fn ring_doorbell<R: QueueRegs>(&self, regs: &R) {
+        let ring = self.ring(self.cleaned.get(), self.published.get());
+        regs.write_tx_tail(self.queue, ring.tail());
+    }
+
+    /// Posts a frame, or gives it back.
+    #[inline(always)]
+    fn post_frame(&self, ring: &mut Ring, frame: Frame) -> core::result::Result<(), Frame> {
+        let length = frame.length();
+        if !FRAME_LEN.contains(&length) {
+            return Err(frame);
+        }
+        let first = ring.next_to_use();
+        let olinfo = format::olinfo(length, 0);
+        // SAFETY: The frame's memory stays valid until it is returned, which is when its descriptors have been cleaned.
+        let posted = unsafe {
+            self.post_pieces(
+                ring,
+                first,
+                format::DCMD_IFCS,
+                olinfo,
+                frame.head(),
+                frame.frags(),
+            )
+        };
+        let Some(next) = posted else {
+            return Err(frame);
+        };
+        // SAFETY: The producer owns unpublished indices.
+        let buffer = unsafe { self.buffer(first) };
+        buffer.eop = next.wrapping_sub(1);
+        buffer.bytes = length;
+        buffer.segments = 1;
+        buffer.owner = Owner::frame(frame.into_raw());
+        Ok(())
+    }
+
+    /// Whether there are frames in the ring.
+    ///
+    /// The caller is the consumer, and has observed what is published.
+    #[inline(always)]
+    fn holds_frames(&self) -> bool {
+        self.frames.get() != self.frames_cleaned.get()
     }
 
     /// Undoes the mappings of the descriptors from `first` up to, not including, `end`.
@@ -452,14 +652,71 @@ impl TxRing {
     ///
     /// # Safety
     ///
-    /// The caller holds the NAPI instance.
+    /// The caller holds the NAPI instance, and interrupts are on: pages of frames go back to their pool.
     #[inline(always)]
     pub unsafe fn clean(&self, stats: &Stats, budget: u32, napi_budget: i32) -> bool {
+        let published = self.published.observe();
+        if published == self.cleaned.get() {
+            return true;
+        }
+        // SAFETY: By this function's requirement.
+        unsafe {
+            if self.holds_frames() {
+                self.clean_mixed(stats, published, budget, napi_budget)
+            } else {
+                self.clean_up_to::<false>(stats, published, budget, napi_budget)
+            }
+        }
+    }
+
+    /// As [`clean`](Self::clean), but nothing is taken back while there are frames in the ring.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the NAPI instance.
+    #[cold]
+    #[inline(never)]
+    pub unsafe fn clean_packets(&self, stats: &Stats, budget: u32) {
+        let published = self.published.observe();
+        if published != self.cleaned.get() && !self.holds_frames() {
+            // SAFETY: By this function's requirement; among what was published until this look are no frames.
+            unsafe { self.clean_up_to::<false>(stats, published, budget, 0) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`clean`](Self::clean).
+    #[inline(never)]
+    unsafe fn clean_mixed(
+        &self,
+        stats: &Stats,
+        published: u32,
+        budget: u32,
+        napi_budget: i32,
+    ) -> bool {
+        // SAFETY: By this function's requirement.
+        unsafe { self.clean_up_to::<true>(stats, published, budget, napi_budget) }
+    }
+
+    /// As [`clean`](Self::clean), for what was published, among which there may be frames if `FRAMES`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`clean`](Self::clean); without frames interrupts may be off.
+    #[inline(always)]
+    unsafe fn clean_up_to<const FRAMES: bool>(
+        &self,
+        stats: &Stats,
+        published: u32,
+        budget: u32,
+        napi_budget: i32,
+    ) -> bool {
         let mut index = self.cleaned.get();
         let start = index;
-        let published = self.published.observe();
         let ring = self.ring(index, published);
         let (mut packets, mut bytes, mut left) = (0, 0, budget);
+        let (mut frames, mut frame_bytes) = (0u32, 0u32);
         while index != published && left != 0 {
             // SAFETY: The consumer owns published indices.
             let buffer = unsafe { self.buffer(index) };
@@ -467,20 +724,32 @@ impl TxRing {
                 break;
             }
             dma_rmb();
-            packets += buffer.segments;
-            bytes += buffer.bytes;
             let end = buffer.eop.wrapping_add(1);
-            self.unmap(index, end);
-            let skb = core::mem::replace(&mut buffer.skb, core::ptr::null_mut());
-            // SAFETY: The packet was stored by `xmit` and is freed once.
-            unsafe { bindings::napi_consume_skb(skb, napi_budget) };
+            let owner = core::mem::replace(&mut buffer.owner, Owner::NONE);
+            if let Some(frame) = owner.as_frame().filter(|_| FRAMES) {
+                frames += 1;
+                frame_bytes += buffer.bytes;
+                self.unmap(index, end);
+                // SAFETY: The frame was stored by `xmit_frames` and is returned once.
+                drop(unsafe { Frame::from_raw(frame) });
+            } else {
+                packets += buffer.segments;
+                bytes += buffer.bytes;
+                self.unmap(index, end);
+                // SAFETY: The packet was stored by `xmit` and is freed once.
+                unsafe { bindings::napi_consume_skb(owner.as_skb(), napi_budget) };
+            }
             index = end;
             left -= 1;
         }
         if index != start {
+            if FRAMES {
+                self.frames_cleaned
+                    .set(self.frames_cleaned.get().wrapping_add(frames));
+            }
             self.cleaned.publish(index);
-            stats.packets.add(packets.into());
-            stats.bytes.add(bytes.into());
+            stats.packets.add(u64::from(packets) + u64::from(frames));
+            stats.bytes.add(u64::from(bytes) + u64::from(frame_bytes));
             self.stack.completed(packets, bytes);
             // Pairs with the barrier in `make_room`.
             smp_mb();
@@ -504,7 +773,7 @@ impl TxRing {
         let mut ring = self.ring(self.cleaned.get(), self.published.get());
         let mut kept = KVVec::with_capacity(ring.used() as usize, GFP_KERNEL)?;
         for (_, slot) in ring.posted() {
-            kept.push(self.descriptors.read(slot), GFP_KERNEL)?;
+            kept.push(format::unstamped(self.descriptors.read(slot)), GFP_KERNEL)?;
         }
         ring.rebase_to(head);
         self.offset.set(ring.offset());
@@ -520,7 +789,7 @@ impl TxRing {
         Ok(ring.tail())
     }
 
-    /// Frees every packet, sent or not.
+    /// Frees every packet and frame, sent or not.
     ///
     /// # Safety
     ///
@@ -532,13 +801,19 @@ impl TxRing {
             // SAFETY: The caller owns both sides.
             let buffer = unsafe { self.buffer(index) };
             let end = buffer.eop.wrapping_add(1);
-            let skb = core::mem::replace(&mut buffer.skb, core::ptr::null_mut());
+            let owner = core::mem::replace(&mut buffer.owner, Owner::NONE);
             self.unmap(index, end);
-            // SAFETY: The packet was stored by `xmit`.
-            drop(unsafe { Skb::from_raw(skb) });
+            // SAFETY: The packet was stored by `xmit`, the frame by `xmit_frames`.
+            unsafe {
+                match owner.as_frame() {
+                    Some(frame) => drop(Frame::from_raw(frame)),
+                    None => drop(Skb::from_raw(owner.as_skb())),
+                }
+            }
             index = end;
         }
         self.cleaned.set(published);
+        self.frames_cleaned.set(self.frames.get());
         self.stack.reset();
     }
 

@@ -42,6 +42,7 @@ use core::mem::{
     MaybeUninit, //
 };
 use kernel::{
+    device,
     error::{
         from_err_ptr,
         from_result,
@@ -424,6 +425,19 @@ pub(crate) unsafe fn probe(pdev: *mut bindings::pci_dev) -> Result {
     }
     // SAFETY: `pdev` is valid.
     let dev = unsafe { &raw mut (*pdev).dev };
+    // SAFETY: As above; reads a number.
+    let vfs = unsafe { bindings::pci_num_vf(pdev) };
+    if vfs != 0 {
+        // They would go with it, whoever uses them, and the guest's driver would meet their queues. vfio-pci-core
+        // refuses as well, but does not say what to do.
+        // SAFETY: `pdev` is valid during probe.
+        let dev: &device::Device = unsafe { device::Device::from_raw(dev) };
+        dev_err!(
+            dev,
+            "{vfs} virtual functions are enabled: write 0 to sriov_numvfs, then bind this driver again\n"
+        );
+        return Err(EBUSY);
+    }
     // SAFETY: The VFIO core allocates zeroed memory of that size, which is what `init` expects, and
     // keeps the static operations.
     let vdev = from_err_ptr(unsafe {

@@ -359,13 +359,17 @@ impl ResumeFile {
         Ok((this, file))
     }
 
-    /// Checks the stream that has arrived, and takes no more. Returns what it says, and its length.
+    /// Checks the stream that has arrived, and takes no more. Returns what `read` makes of what it says, and its length.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a stream that is damaged, not complete or not for this function (a message tells
-    /// more), `ENOMEM`, or why the transfer was ended before.
-    pub(crate) fn finish(&self) -> Result<(DeviceState, usize)> {
+    /// more), those of `read`, `ENOMEM`, or why the transfer was ended before.
+    #[inline(never)]
+    pub(crate) fn finish<T>(
+        &self,
+        read: impl FnOnce(&DeviceState) -> Result<T>,
+    ) -> Result<(T, usize)> {
         let mut resume = self.inner.lock();
         if let Some(error) = resume.ended {
             return Err(error);
@@ -375,11 +379,11 @@ impl ResumeFile {
         drop(resume);
         let mut buffer = KVec::from_elem(0u8, stream.len(), GFP_KERNEL_ACCOUNT)?;
         let mut parser = Parser::new(&mut buffer, self.target);
-        parser
-            .push(&stream)
-            .and_then(|()| parser.finish())
-            .map(|state| (state, stream.len()))
-            .map_err(|e| self.refuse(&e))
+        // What it says is large: it is looked at where it lies, and no adapter copies it.
+        match &parser.push(&stream).and_then(|()| parser.finish()) {
+            Ok(state) => Ok((read(state)?, stream.len())),
+            Err(e) => Err(self.refuse(e)),
+        }
     }
 
     /// Ends the transfer: writes fail with `error` from now on, unless they already do.

@@ -276,6 +276,7 @@ impl Migration {
         Ok(file)
     }
 
+    /// What the arcs do is not inlined, so that one's buffers are no part of another one's stack frame.
     fn step(&mut self, device: &Device, to: State) -> Result<Option<OwnedFile>> {
         use State::*;
         match (self.state, to) {
@@ -324,6 +325,7 @@ impl Migration {
     }
 
     /// Begins a migration while the guest runs.
+    #[inline(never)]
     fn begin(&mut self, device: &Device) -> Result<OwnedFile> {
         let core = device.core();
         let function = device.function();
@@ -364,7 +366,7 @@ impl Migration {
                 user_err!(
                     core.dev(),
                     "migration refused: what the function writes to memory was tracked with the help of the \
-                     guest's driver before, and the present driver does not help; load igbvf_compsc \
+                     guest's driver before, and the present driver does not help; load this project's driver \
                      in the guest, or take its interface's driver away, or restart the machine\n"
                 );
                 return Err(EBUSY);
@@ -388,6 +390,7 @@ impl Migration {
     }
 
     /// Stops the function. Does what can be done even if the function does not answer.
+    #[inline(never)]
     fn quiesce(&mut self, device: &Device) {
         let core = device.core();
         let function = device.function();
@@ -430,6 +433,7 @@ impl Migration {
     /// memory is copied.
     ///
     /// A function that has not run here since it came or since the last time has nothing new to say.
+    #[inline(never)]
     fn freeze(&mut self, device: &Device) {
         if self.frozen.is_some() || (self.replaced && device.announced().is_none()) {
             return;
@@ -532,33 +536,17 @@ impl Migration {
         write(&memory, region::offset::UNDRAINED, &unsent.to_le_bytes())?;
         function.figures.set_gate(word);
 
-        let mut tracker = Tracker::new(core);
-        for queue in reader.queues()?.iter() {
-            tracker
-                .mark(queue.ring_addr, queue.ring_bytes())
-                .map_err(RegionError::Memory)?;
-            if queue.writeback_addr != 0 {
-                tracker
-                    .mark(queue.writeback_addr, 4)
-                    .map_err(RegionError::Memory)?;
-            }
-            for posted in reader.posted(queue) {
-                let (_, address) = posted?;
-                tracker
-                    .mark(address, queue.buffer_len)
-                    .map_err(RegionError::Memory)?;
-            }
-        }
         Ok(Frozen {
             place,
             gate_word: word,
             counters,
-            pages: tracker.pages(),
+            pages: mark_written(device, &reader)?,
         })
     }
 
     /// Completes the stream in the file that is open, or ends the file with the error that made it
     /// useless.
+    #[inline(never)]
     fn complete(&mut self, device: &Device) {
         let Some(file) = &self.saving else {
             return;
@@ -620,13 +608,20 @@ impl Migration {
     }
 
     /// Takes over what the stream says. Guest memory is not touched before the function runs.
+    #[inline(never)]
     fn take_over(&mut self, device: &Device) -> Result {
         let Some(file) = self.resuming.take() else {
             return Err(EINVAL);
         };
-        let (state, received) = file.finish()?;
+        let ((at, gate, counters), received) = file.finish(|state| {
+            let mut counters = KVec::with_capacity(state.counters.len(), GFP_KERNEL)?;
+            for counter in state.counters.iter() {
+                counters.push(counter, GFP_KERNEL)?;
+            }
+            Ok((state.region, state.gate, counters))
+        })?;
         device.function().figures.stream_bytes.set(received as u64);
-        let place = match state.region {
+        let place = match at {
             None => None,
             Some(at) => {
                 let place = Announcement::new(at.iova, at.len);
@@ -642,19 +637,15 @@ impl Migration {
                 place
             }
         };
-        let mut counters = KVec::with_capacity(state.counters.len(), GFP_KERNEL)?;
-        for counter in state.counters.iter() {
-            counters.push(counter, GFP_KERNEL)?;
-        }
         device.set_announced(place);
         // For the case that the function goes on to yet another host before it runs here.
-        self.frozen = place.zip(state.gate).map(|(place, gate_word)| Frozen {
+        self.frozen = place.zip(gate).map(|(place, gate_word)| Frozen {
             place,
             gate_word,
             counters,
             pages: 0,
         });
-        if let Some(word) = state.gate {
+        if let Some(word) = gate {
             device.function().figures.set_gate(word);
         }
         self.quiet = None;
@@ -663,6 +654,7 @@ impl Migration {
     }
 
     /// Lets the function run again and tells the guest to restore it.
+    #[inline(never)]
     fn wake(&mut self, device: &Device, precopy: bool) {
         let start = Instant::<Monotonic>::now();
         let core = device.core();
@@ -805,6 +797,29 @@ fn write(memory: &SharedRegion<'_>, offset: usize, data: &[u8]) -> Result<(), Re
     memory
         .write_at(offset as u32, data)
         .map_err(RegionError::Memory)
+}
+
+/// Marks what the function may have written as dirty. Returns the number of pages.
+#[inline(never)] // See `Migration::step`.
+fn mark_written(device: &Device, reader: &Reader<SharedRegion<'_>>) -> Result<u32, RegionError> {
+    let mut tracker = Tracker::new(device.core());
+    for queue in reader.queues()?.iter() {
+        tracker
+            .mark(queue.ring_addr, queue.ring_bytes())
+            .map_err(RegionError::Memory)?;
+        if queue.writeback_addr != 0 {
+            tracker
+                .mark(queue.writeback_addr, 4)
+                .map_err(RegionError::Memory)?;
+        }
+        for posted in reader.posted(queue) {
+            let (_, address) = posted?;
+            tracker
+                .mark(address, queue.buffer_len)
+                .map_err(RegionError::Memory)?;
+        }
+    }
+    Ok(tracker.pages())
 }
 
 /// Opens the gate with the next version and wakes the guest. Returns the gate word.

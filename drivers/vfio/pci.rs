@@ -50,6 +50,7 @@ unsafe impl RawDeviceId for OverrideId {
 kernel::module_device_table!(
     "pci", OverrideId, FUNCTIONS, @none,
     [
+        OverrideId::intel(0x10c9), // 82576 physical function
         OverrideId::intel(0x10ca), // 82576 virtual function
     ]
 );

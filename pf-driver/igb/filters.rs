@@ -37,7 +37,16 @@ impl Pf {
         }
     }
 
-    /// Takes over what the stack wants, besides the address.
+    /// Writes all filters, and tells VFs that have lost something by it to shake hands again.
+    pub(super) fn settle(&self, state: &mut State) {
+        self.apply(state);
+        let untold = state.switch.take_untold();
+        for vf in (0..state.switch.count()).filter(|vf| untold & 1 << vf != 0) {
+            self.ask_to_reset(vf);
+        }
+    }
+
+    /// Takes over what the stack wants, besides the address and VLANs.
     pub(super) fn set_mode(&self, switch: &mut Switch, filters: &Filters) {
         let all = switch.set_pf_mode(
             filters.unicast().iter().copied(),
@@ -48,7 +57,7 @@ impl Pf {
         if !all {
             dev_warn!(
                 self.function.device(),
-                "some unicast addresses are a virtual function's, or do not fit beside theirs\n"
+                "some unicast addresses were given to a virtual function, or do not fit beside theirs\n"
             );
         }
     }

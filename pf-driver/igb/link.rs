@@ -6,9 +6,11 @@
 
 use super::Pf;
 use compsc::adapter::{
+    devlink::Versions,
     poll_until,
     port::{
         mode,
+        HashFields,
         Identify,
         LinkSettings,
         Pause,
@@ -245,10 +247,34 @@ impl Pf {
         .map(|_| ())
     }
 
-    /// Advertises what is offered and negotiates.
-    pub(super) fn start_link(&self) -> Result {
+    /// Negotiates after a reset, which may have left the PHY alone. A link that is what it would become stays: a
+    /// negotiation over copper takes seconds.
+    pub(super) fn resume_link(&self) -> Result {
+        let (anar, gigabit) = self.state.lock().link.advertisement();
+        let complete = phy::BMSR_LSTATUS | phy::BMSR_ANEGCOMPLETE;
+        // The first read tells of a loss in the past.
+        self.read_phy(phy::BMSR)?;
+        let kept = self.read_phy(phy::BMSR)? & complete == complete
+            && self.read_phy(phy::ANAR)? == anar
+            && self.read_phy(phy::CTRL1000)? & phy::ADVERTISE_1000FULL == gigabit
+            && self.read_phy(phy::BMCR)? & (phy::BMCR_ANENABLE | phy::BMCR_PDOWN)
+                == phy::BMCR_ANENABLE;
+        if kept {
+            return Ok(());
+        }
+        self.start_link()
+    }
+
+    /// Writes what the next negotiation offers; returns the part of it that is the gigabit register's.
+    fn advertise(&self) -> Result<u16> {
         let (anar, gigabit) = self.state.lock().link.advertisement();
         self.write_phy(phy::ANAR, anar)?;
+        Ok(gigabit)
+    }
+
+    /// Advertises what is offered and negotiates.
+    pub(super) fn start_link(&self) -> Result {
+        let gigabit = self.advertise()?;
         let others = self.read_phy(phy::CTRL1000)? & !(phy::ADVERTISE_1000FULL | 1 << 8);
         self.write_phy(phy::CTRL1000, others | gigabit)?;
         let control = self.read_phy(phy::BMCR)? & !phy::BMCR_PDOWN;
@@ -339,6 +365,7 @@ impl Port for Pf {
         if pause.autoneg && pause != old {
             return self.start_link();
         }
+        self.advertise()?;
         let up = self.rings.hw.read::<STATUS>().is_set(STATUS::LU);
         self.resolve_pause(up);
         Ok(())
@@ -358,6 +385,22 @@ impl Port for Pf {
         poll_until(EEPROM_MS, || hw.read::<EERD>().is_set(EERD::DONE))?;
         // CAST: The field has 16 bits.
         Ok(hw.read::<EERD>().get(EERD::DATA) as u16)
+    }
+
+    fn versions(&self) -> Result<Versions> {
+        self.read_versions()
+    }
+
+    fn wake(&self) -> Result<(u32, u32)> {
+        self.read_wake()
+    }
+
+    fn set_wake(&self, wake: u32) {
+        self.state.lock().wake = Some(wake);
+    }
+
+    fn arm_wake(&self) -> bool {
+        self.wait_for_wake()
     }
 
     fn identify(&self, how: Identify) {
@@ -392,6 +435,20 @@ impl Port for Pf {
         if let Some(table) = table {
             state.rss.set_table(table);
         }
+        self.apply_rss(&state);
+    }
+
+    fn spread_rss(&self) {
+        self.state.lock().rss.spread();
+    }
+
+    fn udp_hash(&self, ipv6: bool) -> HashFields {
+        self.state.lock().rss.udp[usize::from(ipv6)]
+    }
+
+    fn set_udp_hash(&self, ipv6: bool, fields: HashFields) {
+        let mut state = self.state.lock();
+        state.rss.udp[usize::from(ipv6)] = fields;
         self.apply_rss(&state);
     }
 }

@@ -9,18 +9,22 @@
 //! | `filters` | the registers that follow from the [`Switch`] |
 //! | `rss` | distribution by hash |
 //! | `link` | PHY, flow control, EEPROM, LEDs |
+//! | `nvm` | what the EEPROM says about the board |
 //! | `sriov` | virtual functions and their mailboxes |
 //! | `stats` | counters |
+//! | `time` | the clock, and time stamps of packets |
 //!
 //! Lock order: the adapter's control lock, then [`Pf::state`].
 
 mod filters;
 mod link;
+mod nvm;
 mod queue;
 mod reset;
 mod rss;
 mod sriov;
 mod stats;
+mod time;
 
 use compsc::{
     adapter::{
@@ -29,6 +33,7 @@ use compsc::{
             MAX_UNICAST, //
         },
         port,
+        ptp::Timer,
         sriov::Host,
         stats::{
             CounterDesc,
@@ -79,6 +84,8 @@ struct State {
     rss: rss::Rss,
     link: link::Link,
     pairs: usize,
+    /// What shall wake the machine, if the administrator has chosen.
+    wake: Option<u32>,
 }
 
 /// An 82576 PF.
@@ -126,18 +133,21 @@ impl Chip for Pf {
     const MAX_UNICAST: usize = MAX_UNICAST;
     const MAX_HASHES: usize = 4096;
     const MAX_USECS: u32 = MAX_USECS;
+    const RX_HASH: bool = true;
     const RX_FRAME_ERRORS: u32 = err82576::FRAME;
     const RX_CHECKSUM_ERRORS: u32 = err82576::L4E | err82576::IPE;
     const COUNTERS: &'static [CounterDesc<Self>] = stats::COUNTERS;
 
     fn new(function: Function, hw: Hw<Pf82576>) -> Result<Self> {
-        let state = State {
-            switch: Switch::new(),
-            vfs: sriov::Vfs::new(),
+        // In place: it is larger than a stack frame may be.
+        let state = init!(State {
+            switch: const { Switch::new() },
+            vfs <- sriov::Vfs::new(),
             rss: rss::Rss::new(net::rss_key()),
             link: link::Link::new(),
             pairs: 1,
-        };
+            wake: None,
+        });
         let pf = Self {
             function,
             rings: Rings { hw },
@@ -197,6 +207,10 @@ impl Chip for Pf {
         Some(self)
     }
 
+    fn timer(&self) -> Option<&dyn Timer> {
+        Some(self)
+    }
+
     fn port(&self) -> Option<&dyn port::Port> {
         Some(self)
     }
@@ -213,19 +227,28 @@ impl Chip for Pf {
     fn request_filters(&self, filters: &Filters, _assigned: Option<[u8; 6]>) -> Result {
         let mut state = self.state.lock();
         let switch = &mut state.switch;
-        switch.set_pf_mac(filters.mac).map_err(refused)?;
-        for vid in filters.vlans() {
-            switch.set_pf_vlan(vid, true).map_err(refused)?;
+        // A refusal is none of the device's: asking again, as for one that does not answer, would not change it.
+        if switch.set_pf_mac(filters.mac).is_err() {
+            dev_warn!(
+                self.function.device(),
+                "the interface's MAC address was given to a virtual function, and is not received\n"
+            );
+        }
+        if !switch.set_pf_vlans(filters.vlans()) {
+            dev_warn!(
+                self.function.device(),
+                "some VLANs do not fit beside the virtual functions' share, and are not received\n"
+            );
         }
         self.set_mode(switch, filters);
-        self.apply(&state);
+        self.settle(&mut state);
         Ok(())
     }
 
     fn request_mac(&self, mac: [u8; 6]) -> Result {
         let mut state = self.state.lock();
         state.switch.set_pf_mac(mac).map_err(refused)?;
-        self.apply(&state);
+        self.settle(&mut state);
         Ok(())
     }
 
@@ -239,7 +262,7 @@ impl Chip for Pf {
     fn request_rx_mode(&self, filters: &Filters) -> Result {
         let mut state = self.state.lock();
         self.set_mode(&mut state.switch, filters);
-        self.apply(&state);
+        self.settle(&mut state);
         Ok(())
     }
 

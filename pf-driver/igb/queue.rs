@@ -58,6 +58,8 @@ impl Pf {
 }
 
 impl QueueRegs for Pf {
+    const STAMPS: bool = true;
+
     #[inline(always)]
     fn write_rx_tail(&self, pair: usize, slot: u32) {
         self.rings.write_rx_tail(self.queue(pair), slot);

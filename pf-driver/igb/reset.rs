@@ -84,7 +84,7 @@ impl Pf {
             }
             self.apply_rates(&state);
         }
-        self.start_link()?;
+        self.resume_link()?;
         Ok([a, b, c, d, e, f])
     }
 
@@ -150,16 +150,21 @@ impl Pf {
         hw.write(MBVFIMR::from_raw((1 << POOLS) - 1));
     }
 
-    /// Lets causes through, and tells virtual functions that the reset is over.
-    pub(super) fn announce_ready(&self) {
-        let hw = &self.rings.hw;
-        hw.write(
+    /// Lets causes through to the other vector.
+    pub(super) fn unmask_causes(&self) {
+        self.rings.hw.write(
             IMS::zeroed()
                 .set(IMS::LSC)
                 .set(IMS::VMMB)
                 .set(IMS::DOUTSYNC)
                 .set(IMS::DRSTA),
         );
+    }
+
+    /// Lets causes through, and tells virtual functions that the reset is over.
+    pub(super) fn announce_ready(&self) {
+        let hw = &self.rings.hw;
+        self.unmask_causes();
         self.rings.unmask(1 << Self::OTHER_VECTOR);
         // Not recorded: a replay would tell them once more.
         hw.write_unrecorded(hw.read::<CTRL_EXT>().set(CTRL_EXT::PFRSTD));

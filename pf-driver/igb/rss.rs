@@ -6,6 +6,7 @@ use super::{
     Pf,
     State, //
 };
+use compsc::adapter::port::HashFields;
 use compsc_regs::pf82576::*;
 
 /// Position of a pool's queue number in an entry of the redirection table.
@@ -16,11 +17,18 @@ pub(super) struct Rss {
     pub(super) key: [u8; RSS_KEY_BYTES],
     /// `None`: all queues alike.
     table: Option<[u8; RETA_ENTRIES]>,
+    /// UDP over IPv4 and over IPv6. Fragments have no ports and would overtake the other parts of their flow, so ports
+    /// count only if asked for.
+    pub(super) udp: [HashFields; 2],
 }
 
 impl Rss {
     pub(super) const fn new(key: [u8; RSS_KEY_BYTES]) -> Self {
-        Self { key, table: None }
+        Self {
+            key,
+            table: None,
+            udp: [HashFields::Addresses; 2],
+        }
     }
 
     /// The redirection table for so many queue pairs. One that names queues which are gone has no effect.
@@ -30,6 +38,11 @@ impl Rss {
             // CAST: Few queues.
             _ => core::array::from_fn(|i| (i * pairs / RETA_ENTRIES) as u8),
         }
+    }
+
+    /// All queues alike.
+    pub(super) fn spread(&mut self) {
+        self.table = None;
     }
 
     pub(super) fn set_table(&mut self, table: [u8; RETA_ENTRIES]) {
@@ -67,7 +80,9 @@ impl Pf {
                 .set(MRQC::IPV4_TCP)
                 .set(MRQC::IPV6)
                 .set(MRQC::IPV6_TCP)
-                .set(MRQC::IPV6_TCP_EX),
+                .set(MRQC::IPV6_TCP_EX)
+                .with_bit(MRQC::IPV4_UDP, state.rss.udp[0] == HashFields::Ports)
+                .with_bit(MRQC::IPV6_UDP, state.rss.udp[1] == HashFields::Ports),
         );
     }
 }

@@ -34,7 +34,8 @@ use compsc_regs::{
     pf82576::*,
     sriov::{
         Administration,
-        MAX_VFS, //
+        MAX_VFS,
+        PF_POOL, //
     },
 };
 use kernel::{
@@ -50,7 +51,10 @@ use kernel::{
 const BURST: u32 = 200;
 const REFILL_MS: i64 = 2;
 
-/// Milliseconds after which a VF that has sent too many messages is looked at again.
+/// What a buffer costs that a VF does not give away: the PF waits for it.
+const HELD: u32 = 50;
+
+/// Milliseconds after which a VF that has sent too many messages is looked at again. Interrupts are masked meanwhile.
 const THROTTLE_MS: u32 = 20;
 
 /// Milliseconds between two refusals that a VF has not asked for.
@@ -71,22 +75,25 @@ pub(super) struct Vfs {
     budgets: [Budget; MAX_VFS],
     /// When each was last told that it has not shaken hands.
     refused: [Instant<Monotonic>; MAX_VFS],
-    /// VFs whose message waits because they have sent too many.
+    /// VFs whose message waits because they have sent too many, or keep the buffer.
     waiting: u32,
+    /// The VFs' interrupts are masked.
+    throttled: bool,
 }
 
 impl Vfs {
-    pub(super) fn new() -> Self {
-        Self {
+    pub(super) fn new() -> impl Init<Self> {
+        init!(Self {
             counters: [[SelfEmulated::new(32, Mode::FreeRunning, 0); COUNTERS]; MAX_VFS],
             budgets: [Budget::new(); MAX_VFS],
             refused: [Instant::now(); MAX_VFS],
             waiting: 0,
-        }
+            throttled: false,
+        })
     }
 }
 
-/// Messages that a VF may still send.
+/// Messages that a VF may still send. Its acknowledgements and resets count as well.
 #[derive(Clone, Copy)]
 struct Budget {
     left: u32,
@@ -101,8 +108,8 @@ impl Budget {
         }
     }
 
-    /// Takes one, if there is one.
-    fn take(&mut self) -> bool {
+    /// Takes `cost`, or what is left. Returns whether there was anything.
+    fn take(&mut self, cost: u32) -> bool {
         let earned = self.since.elapsed().as_millis() / REFILL_MS;
         if earned > 0 {
             // CAST: Bounded by the burst.
@@ -110,7 +117,7 @@ impl Budget {
             self.since = Instant::now();
         }
         let any = self.left > 0;
-        self.left -= u32::from(any);
+        self.left = self.left.saturating_sub(cost);
         any
     }
 }
@@ -173,20 +180,29 @@ impl Pf {
         hw.write(mailboxes);
         let resets = hw.read::<VFLRE>();
         hw.write(resets);
+        let acks = mailboxes.get(MBVFICR::VFACK);
+        let mut flooded = false;
+        for vf in (0..MAX_VFS).filter(|vf| (resets.raw() | acks) & 1 << vf != 0) {
+            flooded |= !state.vfs.budgets[vf].take(1);
+        }
         for vf in (0..MAX_VFS).filter(|vf| resets.raw() & 1 << vf != 0) {
-            state.switch.function_reset(vf);
-            self.apply(&state);
+            if state.switch.function_reset(vf) {
+                self.apply(&state);
+            }
         }
         let asking = mailboxes.get(MBVFICR::VFREQ) | state.vfs.waiting;
         state.vfs.waiting = 0;
         for vf in (0..MAX_VFS).filter(|vf| asking & 1 << vf != 0) {
-            if !state.vfs.budgets[vf].take() {
+            if !state.vfs.budgets[vf].take(1) {
                 state.vfs.waiting |= 1 << vf;
-                events.again = Some(THROTTLE_MS);
                 continue;
             }
             let mailbox = Mailbox { pf: self, vf };
-            let words = HostMailbox::receive(&mailbox);
+            let Ok(words) = HostMailbox::receive(&mailbox) else {
+                state.vfs.budgets[vf].take(HELD);
+                state.vfs.waiting |= 1 << vf;
+                continue;
+            };
             let Some(reply) = state.switch.handle(vf, &words) else {
                 continue;
             };
@@ -200,19 +216,29 @@ impl Pf {
                 );
             }
         }
-        for vf in (0..MAX_VFS).filter(|vf| mailboxes.get(MBVFICR::VFACK) & 1 << vf != 0) {
+        for vf in (0..MAX_VFS).filter(|vf| acks & 1 << vf != 0) {
             let Some(reply) = state.switch.acknowledged(vf) else {
                 continue;
             };
-            // Nothing that the VF has put into the buffer meanwhile may be overwritten, and two deaf sides must not
-            // answer each other for ever.
-            let asking = hw.read::<MBVFICR>().get(MBVFICR::VFREQ) & 1 << vf != 0;
-            let since = state.vfs.refused[vf].elapsed().as_millis();
-            if !asking && since > REFUSAL_MS {
+            // Two deaf sides must not answer each other for ever.
+            if state.vfs.refused[vf].elapsed().as_millis() <= REFUSAL_MS {
+                continue;
+            }
+            // Nothing that the VF has put into the buffer meanwhile may be overwritten.
+            if hw.read::<MBVFICR>().get(MBVFICR::VFREQ) & 1 << vf == 0 {
                 state.vfs.refused[vf] = Instant::now();
                 let _ = HostMailbox::send(&Mailbox { pf: self, vf }, reply.words());
             }
         }
+        flooded |= state.vfs.waiting != 0;
+        if flooded {
+            // Whoever floods must not have a processor deal with its interrupts.
+            hw.write(IMC::zeroed().set(IMC::VMMB));
+            events.again = Some(THROTTLE_MS);
+        } else if state.vfs.throttled {
+            self.unmask_causes();
+        }
+        state.vfs.throttled = flooded;
         events
     }
 
@@ -224,7 +250,7 @@ impl Pf {
     }
 
     /// Tells a VF that it has to shake hands again.
-    fn ask_to_reset(&self, vf: usize) {
+    pub(super) fn ask_to_reset(&self, vf: usize) {
         // One that keeps its mailbox finds out by its next request, which is refused.
         let _ = HostMailbox::send(&Mailbox { pf: self, vf }, &[PF_CONTROL]);
     }
@@ -302,6 +328,12 @@ impl Host for Pf {
             super::POOL_QUEUE_PAIRS
         });
         self.apply_mode(&mut state);
+        if count != 0 {
+            // Before the virtual functions exist: their guests are not told where this host has had its rings.
+            for queue in (0..QUEUES).filter(|queue| queue % POOLS != PF_POOL) {
+                self.rings.clear(queue);
+            }
+        }
         for vf in 0..count {
             let raw = self.read_vf_counters(vf);
             state.vfs.counters[vf] = raw.map(|raw| SelfEmulated::new(32, Mode::FreeRunning, raw));
@@ -324,7 +356,7 @@ impl Host for Pf {
             return Err(EINVAL);
         }
         state.switch.administer(vf, change).map_err(refused)?;
-        self.apply(&state);
+        self.settle(&mut state);
         if after.rate != before.rate {
             self.apply_rates(&state);
         }

@@ -15,13 +15,15 @@ use compsc_regs::pf82576::*;
 use core::ffi::CStr;
 
 macro_rules! counters {
+    (@width) => { 32 };
+    (@width $high:ident) => { 64 };
     ($($name:literal: $low:ident $(/ $high:ident)?,)*) => {
         /// Statistics of the function, with upstream igb's names where it has them.
         pub(super) const COUNTERS: &[CounterDesc<Pf>] = &[$(CounterDesc {
             name: $name,
             // CAST: The register window is small.
             register: $low::OFFSET as u32,
-            width: 64,
+            width: counters!(@width $($high)?),
             mode: Mode::ReadClear,
             read: |pf| {
                 let low = u64::from(pf.rings.hw.read::<$low>().raw());
@@ -109,5 +111,7 @@ pub(super) fn port(value: impl Fn(usize) -> u64) -> PortStats {
         tx_aborted_errors,
         tx_window_errors,
         tx_carrier_errors: counter!(c"tx_carrier_errors"),
+        rx_pause: counter!(c"rx_flow_control_xon") + counter!(c"rx_flow_control_xoff"),
+        tx_pause: counter!(c"tx_flow_control_xon") + counter!(c"tx_flow_control_xoff"),
     }
 }

@@ -76,7 +76,8 @@ impl Vf {
     ///
     /// # Errors
     ///
-    /// `EPERM` when the PF refuses, `ETIMEDOUT` or `EBUSY` when it does not answer.
+    /// `EPERM` when the PF refuses, `ETIMEDOUT` or `EBUSY` when it does not answer, `EAGAIN` when the
+    /// function was replaced meanwhile.
     fn ask(&self, message: &Message) -> Result<[u32; 3]> {
         match self.mailbox.request(self, message)? {
             (Answer::Ack, words) => Ok(words),
@@ -112,8 +113,8 @@ impl Chip for Vf {
 
     fn new(_function: Function, hw: Hw<Vf82576>) -> Result<Self> {
         Ok(Self {
+            mailbox: Mailbox::new(hw.log().gate_word()),
             rings: Rings { hw },
-            mailbox: Mailbox::new(),
             mailbox_ns: Word64::new(0),
         })
     }

@@ -42,6 +42,8 @@ pub mod rx {
     pub const STAT_L4CS: u32 = 1 << 5;
     /// IPv4 header checksum computed.
     pub const STAT_IPCS: u32 = 1 << 6;
+    /// A time stamp of the packet was taken (82576, physical functions).
+    pub const STAT_TS: u32 = 1 << 16;
     /// Packet came from a function of the same port.
     pub const STAT_LB: u32 = 1 << 18;
 
@@ -150,6 +152,12 @@ pub mod rx {
             (self.low & 0xf) as u32
         }
 
+        /// Whether the RSS hash covers the ports as well.
+        #[inline(always)]
+        pub const fn rss_layer4(self) -> bool {
+            RSS_LAYER4 >> self.rss_type() & 1 != 0
+        }
+
         /// RSS hash, when [`rss_type`](Self::rss_type) is not 0.
         #[inline(always)]
         pub const fn rss_hash(self) -> u32 {
@@ -164,6 +172,9 @@ pub mod rx {
             ((self.low >> 4) & 0x1fff) as u32
         }
     }
+
+    /// RSS types that cover ports, one bit each: TCP and UDP over IPv4, over IPv6, and over IPv6 with extensions.
+    const RSS_LAYER4: u32 = 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 9;
 
     /// Packet type: IPv4 header.
     pub const PTYPE_IPV4: u32 = 1 << 0;
@@ -192,6 +203,8 @@ pub mod tx {
     const DTYP_DATA: u32 = 3 << 20;
     const DCMD_DEXT: u32 = 1 << 29;
 
+    /// Take a time stamp when the packet is sent (82576, physical functions).
+    pub const DCMD_TSTAMP: u32 = 1 << 19;
     /// Last descriptor of the packet.
     pub const DCMD_EOP: u32 = 1 << 24;
     /// Insert the frame check sequence.
@@ -297,6 +310,15 @@ pub mod tx {
         }
     }
 
+    /// A descriptor that software wrote, for another device: nobody waits for the packet's time stamp any more.
+    #[must_use]
+    pub const fn unstamped(desc: Desc) -> Desc {
+        if is_context(desc) {
+            return desc;
+        }
+        Desc([desc.0[0], desc.0[1] & !(DCMD_TSTAMP as u64)])
+    }
+
     /// Whether a descriptor that software wrote is a context descriptor.
     pub const fn is_context(desc: Desc) -> bool {
         // CAST: command and type are the low half of the second word.
@@ -320,6 +342,10 @@ mod tests {
         assert_eq!((wb.length(), wb.vlan()), (60, 5));
         assert_eq!((wb.rss_type(), wb.rss_hash()), (1, 0xdead_beef));
         assert_eq!(wb.packet_type(), 0x11);
+        let layer4: Vec<u64> = (0..16)
+            .filter(|kind| rx::WriteBack::new(Desc([*kind, 0])).rss_layer4())
+            .collect();
+        assert_eq!(layer4, [1, 3, 6, 7, 8, 9]);
         assert_eq!(
             wb.status_error(),
             rx::STAT_DD | rx::STAT_EOP | rx::STAT_VP | rx::STAT_L4CS | rx::STAT_IPCS
@@ -349,6 +375,15 @@ mod tests {
         assert_eq!((desc.0[1] >> 32) as u32, 1514 << 14 | 0x200);
         assert!(!tx::is_context(desc) && !tx::done(desc));
         assert!(tx::done(Desc([0, 1 << 32])) && !tx::done(tx::empty()));
+        let stamped = tx::data(
+            0x1234_5678_9abc,
+            1514,
+            command | tx::DCMD_TSTAMP,
+            tx::olinfo(1514, tx::POPTS_TXSM),
+        );
+        assert_eq!(stamped.0[1] as u32, 0x2b38_0000 | 1514);
+        assert_eq!(tx::unstamped(stamped), desc);
+        assert_eq!(tx::unstamped(desc), desc);
     }
 
     #[test]
@@ -368,6 +403,9 @@ mod tests {
         assert_eq!(desc.0[1] as u32, 0x2020_0c00);
         assert_eq!((desc.0[1] >> 32) as u32, 1448 << 16 | 20 << 8 | 1 << 4);
         assert!(tx::is_context(desc));
+        // Whatever that bit is in a context, it is no time stamp.
+        let odd = Desc([desc.0[0], desc.0[1] | u64::from(tx::DCMD_TSTAMP)]);
+        assert_eq!(tx::unstamped(odd), odd);
     }
 
     #[test]

@@ -10,14 +10,18 @@
 //! | [`i82576`] | what the functions of an 82576 have in common |
 //! | [`pf82576`] | registers of an 82576 physical function |
 //! | [`vf82576`] | registers of an 82576 virtual function |
+//! | [`clock`] | the time of an 82576's clock, and what its time stamps are taken of |
 //! | [`desc`] | advanced receive and transmit descriptors of both chips |
+//! | [`exchange`] | steps of an exchange over the mailbox |
 //! | [`mailbox`] | messages between an 82576 virtual function and its physical function |
 //! | [`sriov`] | what a physical function grants its virtual functions, and the filters that follow from it |
 
 #![cfg_attr(not(any(test, CONFIG_RUST)), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod desc;
+pub mod exchange;
 #[macro_use]
 pub mod i82576;
 pub mod mailbox;

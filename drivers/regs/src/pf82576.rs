@@ -54,6 +54,8 @@ map_82576! {
             FRCSPD: 11,
             /// Forces the duplex mode.
             FRCDPX: 12,
+            /// Wakes the machine from the state without power as well.
+            ADVD3WUC: 20,
             /// Resets the device. Clears itself.
             RST: 26,
             /// Receive flow control: received pause frames are obeyed.
@@ -160,9 +162,23 @@ map_82576! {
         /// Ethernet type of VLAN tags.
         VET @ 0x0038: Rw, LastWrite(Setup) {}
         /// Wake-up control.
-        WUC @ 0x5800: Rw, LastWrite(Setup) {}
-        /// Wake-up filters.
-        WUFC @ 0x5808: Rw, LastWrite(Setup) {}
+        WUC @ 0x5800: Rw, LastWrite(Setup) {
+            /// Wakes the machine by PME.
+            PME_EN: 1,
+        }
+        /// Wake-up filters: what wakes.
+        WUFC @ 0x5808: Rw, LastWrite(Setup) {
+            /// A change of the link.
+            LNKC: 0,
+            /// A magic packet.
+            MAG: 1,
+            /// A packet to an address of the MAC filter.
+            EX: 2,
+            /// A multicast packet.
+            MC: 3,
+            /// A broadcast packet.
+            BC: 4,
+        }
 
         // Flow control.
 
@@ -376,6 +392,99 @@ map_82576! {
             RS_ENA: 31,
         }
 
+        // Time synchronisation (see `clock`). A time stamp stays, and no other is taken, until its high half was read; of a
+        // received one the emulator wants the attributes' high half read instead.
+
+        /// Filters by Ethernet type.
+        ETQF[8; 4] @ 0x5CB0: Rw, LastWrite(Setup) {
+            /// Ethernet type.
+            ETYPE: 0..=15,
+            /// The filter is on.
+            FILTER_ENABLE: 26,
+            /// Takes time stamps of what it matches.
+            TIMESTAMP: 30,
+            /// Chooses the queue.
+            QUEUE_ENABLE: 31,
+        }
+        /// Filters by ports and addresses: destination port, its bytes in the order of the network.
+        IMIR[8; 4] @ 0x5A80: Rw, LastWrite(Setup) {
+            /// Destination port.
+            PORT: 0..=15,
+        }
+        /// Filters by ports and addresses: size and flags.
+        IMIREXT[8; 4] @ 0x5AA0: Rw, LastWrite(Setup) {
+            /// Any size.
+            SIZE_BP: 12,
+            /// Any TCP flags.
+            CTRL_BP: 19,
+        }
+        /// Filters by ports and addresses: source port, its bytes in the order of the network.
+        SPQF[8; 4] @ 0x59C0: Rw, LastWrite(Setup) {
+            /// Source port.
+            PORT: 0..=15,
+        }
+        /// Filters by ports and addresses: what is compared.
+        FTQF[8; 4] @ 0x59E0: Rw, LastWrite(Setup) {
+            /// IP protocol.
+            PROTOCOL: 0..=7,
+            /// Any pool.
+            VF_BP: 15,
+            /// Takes time stamps of what it matches.
+            TIMESTAMP: 27,
+            /// Any protocol.
+            PROTOCOL_BP: 28,
+            /// Any addresses.
+            ADDRESSES_BP: 29..=30,
+            /// Any source port.
+            SOURCE_PORT_BP: 31,
+        }
+        /// Increment of the time.
+        TIMINCA @ 0xB608: Rw, LastWrite(Setup) {
+            /// Added each period, in units of 2 to the power of -19 ns.
+            INCVALUE: 0..=23,
+            /// Period, in units of 16 ns.
+            INCPERIOD: 24..=31,
+        }
+        /// Which received PTP packets get time stamps.
+        TSYNCRXCFG @ 0x5F50: Rw, LastWrite(Setup) {
+            /// Message of version 1, by its control field.
+            CTRLT: 0..=7,
+            /// Message of version 2.
+            MSGT: 8..=15,
+        }
+        /// Time stamps of received packets.
+        TSYNCRXCTL @ 0xB620: Rw, LastWrite(Setup) {
+            /// One was taken.
+            VALID: 0,
+            /// Of which packets.
+            TYPE: 1..=3,
+            /// They are taken.
+            EN: 4,
+        }
+        /// Time stamps of sent packets.
+        TSYNCTXCTL @ 0xB614: Rw, LastWrite(Setup) {
+            /// One was taken.
+            VALID: 0,
+            /// They are taken.
+            EN: 4,
+        }
+        /// Time, low half. A read latches the high half, so no dump may come in between.
+        SYSTIML @ 0xB600: Rc, Ignore {}
+        /// Time, high half. Free running: another device counts from somewhere else.
+        SYSTIMH @ 0xB604: Ro, Ignore {}
+        /// Time stamp of a received packet, low half.
+        RXSTMPL @ 0xB624: Ro, Ignore {}
+        /// Time stamp of a received packet, high half.
+        RXSTMPH @ 0xB628: Rc, Ignore {}
+        /// Sender of the stamped packet, low half.
+        RXSATRL @ 0xB62C: Ro, Ignore {}
+        /// Sender of the stamped packet, high half, and its sequence number.
+        RXSATRH @ 0xB630: Rc, Ignore {}
+        /// Time stamp of a sent packet, low half.
+        TXSTMPL @ 0xB618: Ro, Ignore {}
+        /// Time stamp of a sent packet, high half.
+        TXSTMPH @ 0xB61C: Rc, Ignore {}
+
         // Mailboxes of the virtual functions.
 
         /// Mailbox memories: 16 words each.
@@ -472,7 +581,10 @@ map_82576! {
             VMMB: 8,
         }
         /// Masks causes: writing 1 disables.
-        IMC @ 0x00D8: Wo, Ignore {}
+        IMC @ 0x00D8: Wo, Ignore {
+            /// Mailbox of a virtual function, or its reset.
+            VMMB: 8,
+        }
         /// Unmasks causes: writing 1 enables.
         IMS @ 0x00D0: Rws, LastWrite(Unmask) {
             /// Link status change.
@@ -597,6 +709,65 @@ impl MRQC {
     pub const ENABLE_VMDQ_RSS: u32 = 5;
 }
 
+impl TSYNCRXCTL {
+    /// [`TSYNCRXCTL::TYPE`]: version 1 over UDP, of the message that [`TSYNCRXCFG::CTRLT`] names.
+    pub const TYPE_L4_V1: u32 = 1;
+    /// [`TSYNCRXCTL::TYPE`]: event messages of version 2.
+    pub const TYPE_EVENT_V2: u32 = 5;
+}
+
+impl TSYNCRXCFG {
+    /// [`TSYNCRXCFG::CTRLT`]: Sync.
+    pub const CTRLT_SYNC: u32 = 0;
+    /// [`TSYNCRXCFG::CTRLT`]: Delay_Req.
+    pub const CTRLT_DELAY_REQ: u32 = 1;
+}
+
+impl ETQF {
+    /// The filter that takes time stamps of packets of PTP over Ethernet.
+    pub const PTP: Self = Self::zeroed()
+        .with(Self::ETYPE, 0x88f7)
+        .set(Self::FILTER_ENABLE)
+        .set(Self::TIMESTAMP);
+}
+
+/// A port as [`IMIR`] and [`SPQF`] hold it.
+const fn filtered_port(port: u16) -> u32 {
+    port.swap_bytes() as u32
+}
+
+/// Port of PTP's event messages over UDP.
+const PTP_EVENTS: u16 = 319;
+
+impl IMIR {
+    /// To PTP's port of event messages.
+    pub const PTP: Self = Self::zeroed().with(Self::PORT, filtered_port(PTP_EVENTS));
+}
+
+impl SPQF {
+    /// From PTP's port of event messages.
+    pub const PTP: Self = Self::zeroed().with(Self::PORT, filtered_port(PTP_EVENTS));
+}
+
+impl IMIREXT {
+    /// Whatever size and flags.
+    pub const ANY: Self = Self::zeroed().set(Self::SIZE_BP).set(Self::CTRL_BP);
+}
+
+impl FTQF {
+    /// The filter is off.
+    pub const OFF: Self = Self::zeroed()
+        .set(Self::PROTOCOL_BP)
+        .with(Self::ADDRESSES_BP, 3)
+        .set(Self::SOURCE_PORT_BP);
+    /// Takes time stamps of packets of PTP over UDP; the ports are in [`IMIR`] and [`SPQF`].
+    pub const PTP: Self = Self::zeroed()
+        .with(Self::PROTOCOL, 17)
+        .set(Self::VF_BP)
+        .set(Self::TIMESTAMP)
+        .with(Self::ADDRESSES_BP, 3);
+}
+
 impl VMVIR {
     /// [`VMVIR::VLANA`]: insert the pool's tag always.
     pub const VLANA_DEFAULT: u32 = 1;
@@ -623,6 +794,66 @@ impl IVAR {
                 .set(Self::RX8_VALID)
                 .with(Self::TX8, vector)
                 .set(Self::TX8_VALID)
+        }
+    }
+}
+
+/// Words of the EEPROM (Linux `igb/e1000_defines.h`, `igb/e1000_nvm.c`).
+pub mod nvm {
+    /// Version of the image.
+    pub const VERSION: u32 = 0x05;
+    /// Part number of the board: two words of digits, or [`PART_IN_TEXT`] and where the text is.
+    pub const PART: u32 = 0x08;
+    /// The part number is a text.
+    pub const PART_IN_TEXT: u16 = 0xfafa;
+    /// Settings of port 1.
+    pub const INIT_CONTROL3_PORT1: u32 = 0x14;
+    /// [`INIT_CONTROL3_PORT1`]: the port is made to wake the machine. Port 0 always is.
+    pub const APME: u16 = 1 << 10;
+    /// Number of the image in its maker's archive, lower half.
+    pub const ETRACK: u32 = 0x42;
+
+    /// Version of an EEPROM's image.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Version {
+        /// Major version.
+        pub major: u16,
+        /// Minor version.
+        pub minor: u16,
+        /// Number of the image.
+        pub image: Image,
+    }
+
+    /// How images of one version are told apart.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Image {
+        /// By a build number.
+        Build(u16),
+        /// By the number in the maker's archive.
+        Etrack(u32),
+    }
+
+    /// The version that the word [`VERSION`] and the two from [`ETRACK`] on tell.
+    #[must_use]
+    pub const fn version(word: u16, etrack: [u16; 2]) -> Version {
+        let major = word >> 12;
+        if etrack[1] & 0xf000 != 0x8000 {
+            return Version {
+                major,
+                minor: word >> 4 & 0xff,
+                image: Image::Build(word & 0xf),
+            };
+        }
+        // Older images have the minor version in the low byte; it is written in decimal digits.
+        let digits = if word & 0x0f00 == 0 {
+            word & 0xff
+        } else {
+            word >> 4 & 0xff
+        };
+        Version {
+            major,
+            minor: digits / 16 * 10 + digits % 16,
+            image: Image::Etrack((etrack[1] as u32) << 16 | etrack[0] as u32),
         }
     }
 }

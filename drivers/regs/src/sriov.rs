@@ -226,6 +226,8 @@ pub struct Switch {
     count: usize,
     /// VLANs by entry of the table of pools. Entries keep their place: one that moved would be missing for a moment.
     vlan_entries: [Option<u16>; POOL_VLANS],
+    /// VFs that do not know yet that they have to shake hands again, one bit each.
+    untold: u32,
 }
 
 const fn bit(table: &[u32; TABLE_WORDS], at: u16) -> bool {
@@ -256,6 +258,7 @@ impl Switch {
             vfs: [Virtual::new(); MAX_VFS],
             count: 0,
             vlan_entries: [None; POOL_VLANS],
+            untold: 0,
         }
     }
 
@@ -325,6 +328,7 @@ impl Switch {
             return Err(Refusal::Vlans);
         }
         self.count = count;
+        self.untold = 0;
         self.vfs = [Virtual::new(); MAX_VFS];
         self.place_vlans();
         Ok(())
@@ -338,13 +342,24 @@ impl Switch {
         self.place_vlans();
     }
 
-    /// A VF was reset at function level. An address of its own choice goes with it.
-    pub fn function_reset(&mut self, vf: usize) {
-        if let Some(vf) = self.vfs[..self.count].get_mut(vf) {
+    /// A VF was reset at function level. An address of its own choice goes with it. Returns whether anything has changed.
+    pub fn function_reset(&mut self, vf: usize) -> bool {
+        let Some(vf) = self.vfs[..self.count].get_mut(vf) else {
+            return false;
+        };
+        // Without a handshake it has got nothing.
+        let changed = vf.clear_to_send || vf.mac != vf.admin.mac;
+        if changed {
             vf.forget();
             vf.mac = vf.admin.mac;
             self.place_vlans();
         }
+        changed
+    }
+
+    /// VFs that have to shake hands again and were not told yet, one bit each. They are forgotten here.
+    pub fn take_untold(&mut self) -> u32 {
+        core::mem::take(&mut self.untold)
     }
 
     /// Whether `mac` is used by another function than the owner of `pool`.
@@ -360,21 +375,30 @@ impl Switch {
         &self.pf.further[..self.pf.further_count]
     }
 
-    /// Sets the PF's MAC address.
+    /// Whether the administrator has given an address to a VF.
+    fn given(&self, mac: [u8; 6]) -> bool {
+        self.vfs[..self.count]
+            .iter()
+            .any(|vf| vf.admin.mac == Some(mac))
+    }
+
+    /// Sets the PF's MAC address. It is taken from a VF that has chosen it.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Address`] when a VF uses it.
+    /// [`Refusal::Address`] when the administrator has given it to a VF.
     pub fn set_pf_mac(&mut self, mac: [u8; 6]) -> Result<(), Refusal> {
-        if self.taken(mac, PF_POOL) {
+        if self.given(mac) {
             return Err(Refusal::Address);
         }
+        self.take_from_others(mac, PF_POOL);
+        self.place_vlans();
         self.pf.mac = mac;
         Ok(())
     }
 
-    /// Replaces what the PF wants besides its address and VLANs. Of the further addresses those are left out that a VF
-    /// uses, or that do not fit; whether all are in is returned.
+    /// Replaces what the PF wants besides its address and VLANs. Of the further addresses those are left out that
+    /// the administrator has given to a VF, or that do not fit; whether all are in is returned.
     pub fn set_pf_mode(
         &mut self,
         further: impl IntoIterator<Item = [u8; 6]>,
@@ -386,13 +410,15 @@ impl Switch {
         self.pf.further_count = 0;
         let mut all = true;
         for mac in further {
-            if self.pf.further_count < room && !self.taken(mac, PF_POOL) {
+            if self.pf.further_count < room && !self.given(mac) {
+                self.take_from_others(mac, PF_POOL);
                 self.pf.further[self.pf.further_count] = mac;
                 self.pf.further_count += 1;
             } else {
                 all = false;
             }
         }
+        self.place_vlans();
         self.pf.hashes = *hashes;
         self.pf.all_multicast = all_multicast;
         self.pf.promiscuous = promiscuous;
@@ -429,6 +455,22 @@ impl Switch {
         }
         self.place_vlans();
         Ok(())
+    }
+
+    /// Replaces all VLANs of the PF. Those beyond its share are left out; whether all are in is returned.
+    pub fn set_pf_vlans(&mut self, vids: impl IntoIterator<Item = u16>) -> bool {
+        let share = Self::pf_vlan_share(self.count);
+        self.pf.vlans = [0; TABLE_WORDS];
+        let mut all = true;
+        for vid in vids {
+            let fits = self.pf_vlan_count() < share || bit(&self.pf.vlans, vid);
+            match self.pf.vlans.get_mut(usize::from(vid) / 32) {
+                Some(word) if fits => *word |= 1 << (vid % 32),
+                _ => all = false,
+            }
+        }
+        self.place_vlans();
+        all
     }
 
     /// What the administrator has set for a VF, and the address that it uses.
@@ -475,25 +517,35 @@ impl Switch {
             }
         }
         if !admin.trusted {
-            self.vfs[vf].all_multicast = false;
+            let state = &mut self.vfs[vf];
+            state.all_multicast = false;
+            // What it has chosen beside the given address, it has chosen because it was trusted.
+            if admin.mac.is_some() && (state.mac != admin.mac || state.further_count != 0) {
+                state.mac = admin.mac;
+                state.further_count = 0;
+                state.clear_to_send = false;
+                self.untold |= 1 << vf;
+            }
         }
         self.place_vlans();
         Ok(())
     }
 
-    /// An address that the administrator gives is no other VF's by its own choice. The administrator may give it to
-    /// several: source and destination of a migration have the same.
+    /// An address that the administrator gives, or that the host uses, is no other VF's by its own choice. The
+    /// administrator may give it to several: source and destination of a migration have the same.
     fn take_from_others(&mut self, mac: [u8; 6], owner: usize) {
         for (i, vf) in self.vfs.iter_mut().enumerate() {
             if i == owner {
                 continue;
             }
-            if vf.mac == Some(mac) && vf.admin.mac != Some(mac) {
+            let chosen = vf.mac == Some(mac) && vf.admin.mac != Some(mac);
+            if chosen {
                 vf.mac = vf.admin.mac;
-                vf.clear_to_send = false;
             }
-            if vf.further().contains(&mac) {
+            if chosen || vf.further().contains(&mac) {
                 vf.further_count = 0;
+                vf.clear_to_send = false;
+                self.untold |= 1 << i;
             }
         }
     }
@@ -685,12 +737,15 @@ impl Switch {
             _ => {
                 let at = entry - POOLS;
                 let share = Self::further_share(self.count);
-                let shared = share * self.count;
-                if at < shared {
-                    let vf = at / share;
-                    (self.vfs[vf].further().get(at % share).copied(), vf)
-                } else {
-                    (self.pf_further().get(at - shared).copied(), PF_POOL)
+                match at.checked_div(share) {
+                    Some(vf) if vf < self.count => {
+                        let further = self.vfs[vf].further();
+                        (further.get(at - vf * share).copied(), vf)
+                    }
+                    _ => {
+                        let further = self.pf_further();
+                        (further.get(at - share * self.count).copied(), PF_POOL)
+                    }
                 }
             }
         };

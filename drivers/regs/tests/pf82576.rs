@@ -45,6 +45,19 @@ fn offsets_of_the_chip() {
         ("RSSRK", 9, 0x5ca4),
         ("GOTCH", 0, 0x4094),
         ("PVFMPRC", 1, 0x1013c),
+        ("ETQF", 3, 0x5cbc),
+        ("IMIR", 3, 0x5a8c),
+        ("IMIREXT", 3, 0x5aac),
+        ("SPQF", 3, 0x59cc),
+        ("FTQF", 3, 0x59ec),
+        ("SYSTIMH", 0, 0xb604),
+        ("TIMINCA", 0, 0xb608),
+        ("TSYNCTXCTL", 0, 0xb614),
+        ("TXSTMPH", 0, 0xb61c),
+        ("TSYNCRXCTL", 0, 0xb620),
+        ("RXSTMPH", 0, 0xb628),
+        ("RXSATRH", 0, 0xb630),
+        ("TSYNCRXCFG", 0, 0x5f50),
     ] {
         let (register, found) = find(Pf82576::TABLE, offset).unwrap();
         assert_eq!((register.name, found), (name, index), "{offset:#x}");
@@ -66,6 +79,15 @@ fn treatments_of_the_chip() {
             "SWSM" | "SW_FW_SYNC" | "VMBMEM" | "P2VMAILBOX" | "MBVFICR" | "VFLRE" => {
                 assert_eq!(r.replay, Replay::Mailbox);
             }
+            // A count that is another one on another device, and latches.
+            "SYSTIML" | "SYSTIMH" | "RXSTMPL" | "RXSTMPH" | "RXSATRL" | "RXSATRH" | "TXSTMPL"
+            | "TXSTMPH" => {
+                assert!(!r.class.writable(), "{}", r.name);
+                assert_eq!(r.replay, Replay::Ignore);
+            }
+            "TIMINCA" | "TSYNCRXCTL" | "TSYNCTXCTL" | "TSYNCRXCFG" | "ETQF" | "FTQF" => {
+                assert_eq!(r.replay, Replay::LastWrite(Phase::Setup));
+            }
             name if (0x4000..0x4100).contains(&r.offset) => {
                 assert_eq!(r.class, Class::Rc, "{name}");
             }
@@ -75,7 +97,7 @@ fn treatments_of_the_chip() {
     fn resets<R: Resets + Writable>() {}
     resets::<CTRL>();
     // What the log needs: the figure is in the layout of existing regions.
-    assert_eq!(Pf82576::SLOTS, 787);
+    assert_eq!(Pf82576::SLOTS, 831);
     const { assert!(Pf82576::SLOTS <= MAX_SLOTS) };
 }
 
@@ -104,6 +126,12 @@ fn fields_are_those_of_the_virtual_function() {
 #[test]
 fn field_values() {
     // Values as the Linux driver writes them.
+    assert_eq!(ETQF::PTP.raw(), 0x4400_88f7);
+    assert_eq!(IMIR::PTP.raw(), 0x3f01);
+    assert_eq!(SPQF::PTP.raw(), 0x3f01);
+    assert_eq!(IMIREXT::ANY.raw(), 0x0008_1000);
+    assert_eq!(FTQF::PTP.raw(), 0x6800_8011);
+    assert_eq!(FTQF::OFF.raw(), 0xf000_0000);
     assert_eq!(CTRL::zeroed().set(CTRL::RST).raw(), 0x0400_0000);
     assert_eq!(CTRL::zeroed().set(CTRL::SLU).raw(), 0x40);
     let ivar = IVAR::zeroed().with_queue(3, 4).with_queue(11, 5);
@@ -127,4 +155,33 @@ fn field_values() {
             .raw(),
         0x8000_0011
     );
+}
+
+#[test]
+fn versions_of_eeproms() {
+    use compsc_regs::pf82576::nvm::{
+        version,
+        Image,
+        Version, //
+    };
+    // No number in the archive: three numbers in one word.
+    assert_eq!(
+        version(0x1a23, [0xffff, 0x0fff]),
+        Version {
+            major: 1,
+            minor: 0xa2,
+            image: Image::Build(3)
+        }
+    );
+    // The minor version is written in decimal digits, in the middle or in the low byte.
+    for (word, minor) in [(0x1230, 23), (0x1023, 23), (0x1590, 59)] {
+        assert_eq!(
+            version(word, [0x1234, 0x8000]),
+            Version {
+                major: 1,
+                minor,
+                image: Image::Etrack(0x8000_1234)
+            }
+        );
+    }
 }

@@ -139,15 +139,13 @@ fn addresses_have_one_owner() {
         let further = Message::add_mac_filter(stolen);
         assert_eq!(ask(&mut switch, 0, &further) & NACK, NACK);
     }
-    assert_eq!(switch.set_pf_mac(own(0)), Err(Refusal::Address));
     assert_eq!(
         switch.administer(1, |admin| admin.mac = Some(PF)),
         Err(Refusal::Address)
     );
-    // The PF does not get what a function uses.
-    assert!(!switch.set_pf_mode([own(0)], &[0; 128], false, false));
     assert!(switch.set_pf_mode([own(9)], &[0; 128], false, false));
     check(&switch);
+    assert_eq!(switch.take_untold(), 0);
     // What the administrator has given is the only one, unless the function is trusted.
     let given = [0x02, 0, 0, 0, 2, 0];
     switch
@@ -159,6 +157,63 @@ fn addresses_have_one_owner() {
     assert_eq!(ask(&mut switch, 0, &Message::set_mac(given)) & ACK, ACK);
     switch.administer(0, |admin| admin.trusted = true).unwrap();
     assert_eq!(ask(&mut switch, 0, &Message::set_mac(own(7))) & ACK, ACK);
+}
+
+/// What the host wants for itself or has given away counts for more than what a function has chosen.
+#[test]
+fn the_host_takes_an_address() {
+    let mut switch = switch(3);
+    switch
+        .administer(2, |admin| admin.mac = Some(own(2)))
+        .unwrap();
+    switch.take_untold();
+    assert!(switch.set_pf_mode([own(0)], &[0; 128], false, false));
+    assert_eq!(switch.take_untold(), 1 << 0);
+    assert!(!view(&switch, 0).enabled);
+    check(&switch);
+    // A further address is one as well.
+    ask(&mut switch, 1, &Message::add_mac_filter(own(7)));
+    switch.set_pf_mac(own(7)).unwrap();
+    assert_eq!(switch.take_untold(), 1 << 1);
+    check(&switch);
+    assert_eq!(ask(&mut switch, 1, &Message::reset()) & CTS, 0);
+    for stolen in [own(0), own(7)] {
+        assert_eq!(ask(&mut switch, 1, &Message::set_mac(stolen)) & NACK, NACK);
+    }
+    assert_eq!(switch.set_pf_mac(own(2)), Err(Refusal::Address));
+    assert!(!switch.set_pf_mode([own(2)], &[0; 128], false, false));
+    assert_eq!(switch.take_untold(), 0);
+}
+
+#[test]
+fn trust_ends() {
+    let mut switch = switch(2);
+    let trust = |switch: &mut Switch, on| {
+        switch
+            .administer(0, |admin| {
+                (admin.mac, admin.trusted) = (Some(own(0)), on);
+            })
+            .unwrap();
+    };
+    trust(&mut switch, true);
+    let before = view(&switch, 0);
+    ask(&mut switch, 0, &Message::reset());
+    ask(&mut switch, 0, &Message::set_mac(own(7)));
+    ask(&mut switch, 0, &Message::add_mac_filter(own(8)));
+    assert_ne!(view(&switch, 0), before);
+    trust(&mut switch, false);
+    assert_eq!(switch.take_untold(), 1);
+    assert!(!view(&switch, 0).enabled);
+    ask(&mut switch, 0, &Message::reset());
+    assert_eq!(switch.administration(0).unwrap().1, Some(own(0)));
+    for lost in [own(7), own(8)] {
+        let further = Message::add_mac_filter(lost);
+        assert_eq!(ask(&mut switch, 0, &further) & NACK, NACK);
+    }
+    // Nothing was chosen, so nothing is taken.
+    trust(&mut switch, true);
+    trust(&mut switch, false);
+    assert_eq!(switch.take_untold(), 0);
 }
 
 /// Source and destination of a migration have the same address.
@@ -223,6 +278,20 @@ fn too_many_vlans_for_functions() {
     assert_eq!(switch.enable(1), Err(Refusal::Vlans));
     assert_eq!(switch.count(), 0);
     assert_eq!(switch.enable(MAX_VFS + 1), Err(Refusal::Value));
+}
+
+#[test]
+fn vlans_of_the_pf_are_replaced() {
+    let mut switch = switch(MAX_VFS);
+    let share = Switch::pf_vlan_share(MAX_VFS) as u16;
+    assert!(switch.set_pf_vlans(0..share));
+    check(&switch);
+    assert!(!switch.set_pf_vlans(100..100 + share + 1));
+    check(&switch);
+    let vlans = |switch: &Switch| view(switch, PF_POOL).vlans;
+    assert_eq!(vlans(&switch), (100..100 + share).collect());
+    assert!(switch.set_pf_vlans([7, 7]));
+    assert_eq!(vlans(&switch), [7].into());
 }
 
 #[test]

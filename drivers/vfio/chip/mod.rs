@@ -2,7 +2,7 @@
 
 //! What the host does to a function itself: stop its queues, read its counters, wake its guest.
 
-mod e82576vf;
+mod e82576;
 
 use crate::vfio_core::VfioCore;
 use compsc_core::{
@@ -35,7 +35,8 @@ const POLL: Delta = Delta::from_micros(20);
 /// The chip of a PCI function, by vendor and device id.
 pub(crate) fn of(vendor: u16, device: u16) -> Option<&'static dyn Chip> {
     match (vendor, device) {
-        (0x8086, 0x10ca) => Some(&e82576vf::E82576Vf),
+        (0x8086, 0x10c9) => Some(&e82576::PF),
+        (0x8086, 0x10ca) => Some(&e82576::VF),
         _ => None,
     }
 }
@@ -80,7 +81,18 @@ pub(crate) trait Chip: Sync {
         })
     }
 
-    /// Stops all queues: receive at once, transmit when the hardware has sent what was posted, or when
+    /// Stops the port of a function that has one: nothing is received any more. Returns what
+    /// [`start_port`](Self::start_port) needs.
+    fn stop_port(&self, _io: &VfioCore) -> Result<u32> {
+        Ok(0)
+    }
+
+    /// Undoes [`stop_port`](Self::stop_port), which has returned `before`.
+    fn start_port(&self, _io: &VfioCore, _before: u32) -> Result {
+        Ok(())
+    }
+
+    /// Stops port and queues: receive at once, transmit when the hardware has sent what was posted, or when
     /// `drain` is over.
     ///
     /// # Errors
@@ -89,7 +101,10 @@ pub(crate) trait Chip: Sync {
     /// able to do anything either.
     fn stop(&self, io: &VfioCore, drain: Delta) -> Result<Stopped> {
         let start = Instant::<Monotonic>::now();
-        let mut stopped = Stopped::default();
+        let mut stopped = Stopped {
+            port: self.stop_port(io)?,
+            ..Stopped::default()
+        };
         for n in 0..self.queues() {
             let value = present(io.read32(self.rxdctl(n))?)?;
             stopped.queues[usize::from(n)].rxdctl = value;
@@ -144,7 +159,7 @@ pub(crate) trait Chip: Sync {
                 }
             }
         }
-        Ok(())
+        self.start_port(io, stopped.port)
     }
 
     /// Reads a counter for which [`is_counter`](Self::is_counter) holds.
@@ -159,6 +174,11 @@ pub(crate) trait Chip: Sync {
         Ok((high << 32 | low) & mask)
     }
 
+    /// Brings the interrupt unit into the mode in which causes are vectors.
+    fn prepare_kick(&self, _io: &VfioCore) -> Result {
+        Ok(())
+    }
+
     /// Raises interrupt vector `vector` in the guest.
     ///
     /// # Errors
@@ -168,6 +188,7 @@ pub(crate) trait Chip: Sync {
         if vector >= self.vectors() {
             return Err(EINVAL);
         }
+        self.prepare_kick(io)?;
         io.write32(self.eims(), 1 << vector)?;
         // A cause that is set already would not raise the vector again.
         io.write32(self.eicr(), 1 << vector)?;
@@ -218,6 +239,7 @@ pub(crate) struct Queue {
 pub(crate) struct Stopped {
     queues: [Queue; MAX_QUEUES],
     count: u16,
+    port: u32,
     time: Delta,
 }
 
@@ -226,6 +248,7 @@ impl Default for Stopped {
         Self {
             queues: [Queue::default(); MAX_QUEUES],
             count: 0,
+            port: 0,
             time: Delta::ZERO,
         }
     }

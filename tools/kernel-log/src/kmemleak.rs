@@ -19,14 +19,25 @@ pub const COMMAND: &str = "f=/sys/kernel/debug/kmemleak; [ ! -e $f ] || \
     { sleep 6; echo scan >$f; echo scan >$f; cat $f; }";
 
 /// Our modules, as a backtrace names them.
-const MODULES: [&str; 3] = ["[compsc]", "[igbvf_compsc]", "[compsc_vfio_pci]"];
+const MODULES: [&str; 4] = [
+    "[compsc]",
+    "[igbvf_compsc]",
+    "[igb_compsc]",
+    "[compsc_vfio_pci]",
+];
 
 /// Where the kernel puts modules. What has no name there was code of a module that is unloaded, and tests
 /// unload no modules but ours.
 const MODULE_SPACE: u64 = 0xffff_ffff_a000_0000;
 
 /// Beginning of the names of our workers and programs; a kernel thread's is cut off after 15 characters.
-const COMMANDS: [&str; 3] = ["compsc", "igbvf_compsc", "kworker/R-igbvf"];
+const COMMANDS: [&str; 5] = [
+    "compsc",
+    "igbvf_compsc",
+    "igb_compsc",
+    "kworker/R-igbvf",
+    "kworker/R-igb_c",
+];
 
 /// Memory that nothing points to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -131,7 +142,9 @@ unreferenced object 0xffff888106bb5000 (size 64):
         assert!(parse(&unnamed)[1].ours);
         let elsewhere = REPORT.replace("acpi_ns_lookup+0x12/0x90", "0xffffffff81012345");
         assert!(!parse(&elsewhere)[1].ours);
-        let worker = REPORT.replace("swapper/0", "kworker/R-igbvf");
-        assert!(parse(&worker)[1].ours);
+        for name in ["kworker/R-igbvf", "kworker/R-igb_c"] {
+            let worker = REPORT.replace("swapper/0", name);
+            assert!(parse(&worker)[1].ours);
+        }
     }
 }

@@ -68,7 +68,11 @@ pub struct Row {
 pub struct Run {
     /// The guest's driver.
     pub driver: String,
-    /// Driver of the physical function on the host; empty where it was not recorded.
+    /// What the guest owned, "vf" or "pf"; empty where it was not recorded, and then "vf".
+    #[serde(default)]
+    pub function: String,
+    /// Driver of the physical function on the host, or of the one at the other end of the guest's cable; empty where it
+    /// was not recorded.
     #[serde(default)]
     pub host_driver: String,
     /// One entry per migration that completed.

@@ -16,10 +16,11 @@ pub fn tables(runs: &[Run]) -> String {
     for run in runs {
         out.push_str(&format!("\nDriver in the guest: {}\n", run.driver));
         if !run.host_driver.is_empty() {
-            out.push_str(&format!(
-                "Driver of the physical function: {}\n",
-                run.host_driver
-            ));
+            let whose = match run.function.as_str() {
+                "pf" => "guest's link partner",
+                _ => "physical function",
+            };
+            out.push_str(&format!("Driver of the {whose}: {}\n", run.host_driver));
         }
         out.push_str(&migrations(run).to_string());
         if run.migrations.iter().any(|row| row.restore_us.is_some()) {

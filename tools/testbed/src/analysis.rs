@@ -112,6 +112,7 @@ pub fn analyse(
     let mut corrupted = vec![0_u64; migrations.len()];
     let mut run = Run {
         driver: driver.to_owned(),
+        function: String::new(),
         host_driver: String::new(),
         migrations: Vec::new(),
         wanted,

@@ -3,8 +3,8 @@
 //! Data-path benchmark: what a packet, or a byte of a stream, costs in guest instructions.
 //!
 //! It runs in a VM with one processor whose clock is its instruction counter (`scripts/vm --icount`: one
-//! instruction is one nanosecond). A virtual function talks to its physical function inside that VM; the
-//! driver of the virtual function is changed, everything else stays. What is measured is the time that the
+//! instruction is one nanosecond). A virtual function talks to its physical function inside that VM, or a physical
+//! function to another one on its cable; the driver of the first is changed, everything else stays. What is measured is the time that the
 //! processor was not idle, so the figures hold both ends of the connection, and a difference between two
 //! drivers is a difference between the drivers.
 //!
@@ -14,12 +14,17 @@
 //! distance of the quartiles. The recorder's share compares neighbours: it is the median over the rounds.
 //!
 //! For the 64-byte cases the cost of the other end is measured too and taken off: a transmitted frame goes to
-//! an address that nobody has, and received frames are compared with frames sent to that address.
+//! an address that nobody has, and received frames are compared with frames sent to that address. For the cases over
+//! several queues the frames come from many addresses.
 
 use crate::host::enter_namespace;
 use crate::host::in_namespace;
+use crate::host::nic;
 use crate::host::nic::Adapter;
 use crate::host::nic::HostDriver;
+use crate::host::nic::PCI;
+use crate::host::nic::adapters;
+use crate::host::nic::bind;
 use crate::host::nic::insmod;
 use crate::host::nic::modprobe;
 use crate::host::nic::wait_for;
@@ -29,6 +34,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::bail;
 use clap::Args;
+use clap::ValueEnum;
 use compsc_report::tables;
 use serde::Serialize;
 use socket2::Domain;
@@ -49,18 +55,23 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-/// Network namespace of the physical function.
+/// Network namespace of the other end.
 const PEER: &str = "peer";
-const VF_ADDRESS: &str = "10.77.0.2";
-const PF_ADDRESS: &str = "10.77.0.1";
+const ADDRESS: &str = "10.77.0.2";
+const PEER_ADDRESS: &str = "10.77.0.1";
 const PORT: u16 = 7700;
-/// A unicast address that no port has: the switch drops the frame.
+/// Addresses that frames for several queues come from.
+const FLOWS: u8 = 64;
+/// A unicast address that no port has: the switch, or the other end's filter, drops the frame.
 const NOBODY: &str = "02:00:00:00:00:99";
 
 /// Measure what packets cost (run it with `make bench`).
 #[derive(Args, Debug)]
 pub struct BenchArgs {
-    /// Folder with compsc.ko and igbvf_compsc.ko.
+    /// The kind of function under test.
+    #[arg(long, default_value = "vf")]
+    function: Kind,
+    /// Folder with compsc.ko, igbvf_compsc.ko and igb_compsc.ko.
     #[arg(long)]
     modules: PathBuf,
     /// Folder with the same modules, the recorder compiled out.
@@ -69,6 +80,9 @@ pub struct BenchArgs {
     /// File for the figures (JSON).
     #[arg(long)]
     json: PathBuf,
+    /// Only cases whose name contains this. The others have no figures.
+    #[arg(long, env = "COMPSC_ONLY", value_name = "WORD")]
+    only: Option<String>,
     /// Rounds.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -83,7 +97,34 @@ pub struct BenchArgs {
     exchanges: u64,
 }
 
-/// A driver of the virtual function under test.
+/// A kind of function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Virtual; its adapter's physical function is the other end.
+    Vf,
+    /// Physical; another adapter on its cable is the other end.
+    Pf,
+}
+
+impl Kind {
+    /// Modules of our driver and of the distribution's.
+    const fn modules(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Vf => ("igbvf_compsc", "igbvf"),
+            Self::Pf => ("igb_compsc", "igb"),
+        }
+    }
+
+    /// What is measured.
+    const fn cases(self) -> &'static [Case] {
+        match self {
+            Self::Vf => Case::ALL.split_at(COMMON).0,
+            Self::Pf => &Case::ALL,
+        }
+    }
+}
+
+/// A driver of the function under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Driver {
     Ours,
@@ -96,36 +137,34 @@ impl Driver {
 
     fn name(self) -> &'static str {
         match self {
-            Self::Ours => "igbvf_compsc",
-            Self::WithoutRecorder => "igbvf_compsc without recorder",
-            Self::Upstream => "igbvf",
+            Self::Ours => "ours",
+            Self::WithoutRecorder => "ours without recorder",
+            Self::Upstream => "the distribution's",
         }
     }
 
-    /// The function that it drives. The emulated device never forgets a vector assignment: on a function that
-    /// upstream's driver has had, queue interrupts would come to our driver twice, on two vectors.
-    fn function(self) -> usize {
-        usize::from(self == Self::Upstream)
-    }
-
     fn load(self, args: &BenchArgs) -> Result<&'static str> {
+        let (ours, upstream) = args.function.modules();
         let folder = match self {
             Self::Upstream => {
-                modprobe("igbvf", &[])?;
-                return Ok("igbvf");
+                modprobe(upstream, &[])?;
+                return Ok(upstream);
             }
             Self::Ours => &args.modules,
             Self::WithoutRecorder => &args.without_recorder,
         };
         insmod(&folder.join("compsc.ko"))?;
-        insmod(&folder.join("igbvf_compsc.ko"))?;
-        Ok("igbvf_compsc")
+        insmod(&folder.join(format!("{ours}.ko")))?;
+        Ok(ours)
     }
 
-    fn unload(self) -> Result<()> {
-        match self {
-            Self::Upstream => run("rmmod", &["igbvf"]),
-            _ => run("rmmod", &["igbvf_compsc", "compsc"]),
+    fn unload(self, function: Kind) -> Result<()> {
+        let (ours, upstream) = function.modules();
+        match (self, function) {
+            // The other end has it.
+            (Self::Upstream, Kind::Pf) => return Ok(()),
+            (Self::Upstream, Kind::Vf) => run("rmmod", &[upstream]),
+            _ => run("rmmod", &[ours, "compsc"]),
         }
         .map(|_| ())
     }
@@ -139,30 +178,41 @@ enum Case {
     StreamOut,
     StreamIn,
     Exchange,
+    /// Received frames distributed over so many queues.
+    Queues(u8),
 }
 
+/// Cases that every function has: the first ones of [`Case::ALL`].
+const COMMON: usize = 5;
+
 impl Case {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 9] = [
         Self::Transmit64,
         Self::Receive64,
         Self::StreamOut,
         Self::StreamIn,
         Self::Exchange,
+        Self::Queues(1),
+        Self::Queues(2),
+        Self::Queues(4),
+        Self::Queues(8),
     ];
 
-    fn name(self) -> &'static str {
-        match self {
+    fn name(self) -> String {
+        let name = match self {
             Self::Transmit64 => "tx_64",
             Self::Receive64 => "rx_64",
             Self::StreamOut => "tcp_stream_out",
             Self::StreamIn => "tcp_stream_in",
             Self::Exchange => "tcp_rr",
-        }
+            Self::Queues(count) => return format!("rx_64_rss_{count}"),
+        };
+        name.to_owned()
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Self::Transmit64 | Self::Receive64 => "packet",
+            Self::Transmit64 | Self::Receive64 | Self::Queues(_) => "packet",
             Self::StreamOut | Self::StreamIn => "byte",
             Self::Exchange => "exchange",
         }
@@ -172,7 +222,7 @@ impl Case {
 /// One case, as the report holds it: guest instructions per unit, medians over the rounds.
 #[derive(Debug, Serialize)]
 struct Row {
-    name: &'static str,
+    name: String,
     unit: &'static str,
     ours: f64,
     upstream: f64,
@@ -245,21 +295,13 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         bail!("this measures instructions of one processor: start it by `make bench`");
     }
     HostDriver::Igb.load(&args.modules)?;
-    let adapter = Adapter::set_up(0, 2, HostDriver::Igb)?;
+    let ends = Ends::set_up(args.function)?;
     run("ip", &["netns", "add", PEER])?;
-    run("ip", &["link", "set", &adapter.interface, "netns", PEER])?;
+    run("ip", &["link", "set", &ends.interface, "netns", PEER])?;
     peer(|| {
-        run(
-            "ip",
-            &[
-                "addr",
-                "add",
-                &format!("{PF_ADDRESS}/24"),
-                "dev",
-                &adapter.interface,
-            ],
-        )?;
-        run("ip", &["link", "set", &adapter.interface, "up"])?;
+        let address = format!("{PEER_ADDRESS}/24");
+        run("ip", &["addr", "add", &address, "dev", &ends.interface])?;
+        run("ip", &["link", "set", &ends.interface, "up"])?;
         run("ip", &["link", "set", "lo", "up"])?;
         forget_connections()
     })?;
@@ -283,16 +325,19 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
             };
             let driver = Driver::ALL[(at + round / 2) % Driver::ALL.len()];
             eprintln!("round {}: {}", round + 1, driver.name());
-            for (case, value) in measure(args, &idler, &adapter, driver)? {
+            for (case, value) in measure(args, &idler, &ends, driver)? {
                 figures.insert((case, driver), value);
             }
         }
         rounds.push(figures);
     }
 
-    let rows: Vec<Row> = Case::ALL.map(|case| Row::new(case, &rounds)).into();
+    let measured = |case: &&Case| rounds[0].contains_key(&(**case, Driver::Ours));
+    let cases = args.function.cases().iter().filter(measured);
+    let rows: Vec<Row> = cases.map(|case| Row::new(*case, &rounds)).collect();
     println!("{}", table(&rows));
-    let json = serde_json::json!({ "schema": 1, "rounds": rounds.len(), "cases": rows });
+    let (ours, upstream) = args.function.modules();
+    let json = serde_json::json!({ "schema": 1, "ours": ours, "upstream": upstream, "rounds": rounds.len(), "cases": rows });
     fs::write(&args.json, serde_json::to_string_pretty(&json)? + "\n")
         .with_context(|| format!("cannot write {}", args.json.display()))
 }
@@ -308,7 +353,7 @@ fn table(rows: &[Row]) -> String {
     ];
     let cells = rows.iter().map(|row| {
         vec![
-            row.name.to_owned(),
+            row.name.clone(),
             row.unit.to_owned(),
             format!("{:.3}", row.ours),
             format!("{:.3}", row.upstream),
@@ -323,32 +368,64 @@ fn table(rows: &[Row]) -> String {
     tables::table(header, 2, cells).to_string()
 }
 
+/// The functions at both ends.
+struct Ends {
+    /// Interface of the other end.
+    interface: String,
+    /// PCI addresses of the functions under test: of our drivers, and of the distribution's. The emulated VF never
+    /// forgets a vector assignment: on one that upstream's driver has had, queue interrupts would come to our driver
+    /// twice, on two vectors.
+    functions: [String; 2],
+}
+
+impl Ends {
+    fn set_up(function: Kind) -> Result<Self> {
+        match function {
+            Kind::Vf => {
+                let adapter = Adapter::set_up(0, 2, HostDriver::Igb)?;
+                let [ours, upstream] = adapter.functions.as_slice() else {
+                    bail!("{} has not made two virtual functions", adapter.address);
+                };
+                Ok(Self {
+                    interface: adapter.interface,
+                    functions: [ours.address.clone(), upstream.address.clone()],
+                })
+            }
+            Kind::Pf => {
+                let found = adapters()?;
+                let [own, other] = found.as_slice() else {
+                    bail!(
+                        "two 82576 on one cable are needed; this machine has {}",
+                        found.len()
+                    );
+                };
+                bind(other, HostDriver::Igb.module())?;
+                Ok(Self {
+                    interface: nic::interface(other)?,
+                    functions: [own.clone(), own.clone()],
+                })
+            }
+        }
+    }
+
+    fn function(&self, driver: Driver) -> &str {
+        &self.functions[usize::from(driver == Driver::Upstream)]
+    }
+}
+
 /// All cases with one driver.
 fn measure(
     args: &BenchArgs,
     idler: &Idler,
-    adapter: &Adapter,
+    ends: &Ends,
     driver: Driver,
 ) -> Result<Vec<(Case, f64)>> {
-    let function = &adapter.functions[driver.function()];
-    function.bind(driver.load(args)?)?;
-    let device = Path::new("/sys/bus/pci/devices").join(&function.address);
-    let interface = wait_for(Duration::from_secs(10), "a network interface", || {
-        fs::read_dir(device.join("net"))
-            .ok()?
-            .find_map(Result::ok)
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-    })?;
-    run(
-        "ip",
-        &[
-            "addr",
-            "add",
-            &format!("{VF_ADDRESS}/24"),
-            "dev",
-            &interface,
-        ],
-    )?;
+    let function = ends.function(driver);
+    bind(function, driver.load(args)?)?;
+    let device = Path::new(PCI).join(function);
+    let interface = nic::interface(function)?;
+    let address = format!("{ADDRESS}/24");
+    run("ip", &["addr", "add", &address, "dev", &interface])?;
     run("ip", &["link", "set", &interface, "up"])?;
     wait_for(Duration::from_secs(20), "a link", || {
         let carrier = fs::read_to_string(format!("/sys/class/net/{interface}/carrier")).ok()?;
@@ -357,7 +434,7 @@ fn measure(
     // Neighbours are known before anything is counted.
     run(
         "ping",
-        &["-q", "-c", "3", "-i", "0.2", "-W", "2", PF_ADDRESS],
+        &["-q", "-c", "3", "-i", "0.2", "-W", "2", PEER_ADDRESS],
     )?;
     let mac = fs::read_to_string(format!("/sys/class/net/{interface}/address"))?;
     let mac = mac.trim();
@@ -371,33 +448,62 @@ fn measure(
         );
         results.push((case, cost));
     };
-    put(
-        Case::Transmit64,
-        pktgen(idler, &interface, NOBODY, args.frames)?,
-    );
-    let with = peer(|| pktgen(idler, &adapter.interface, mac, args.frames))?;
-    let without = peer(|| pktgen(idler, &adapter.interface, NOBODY, args.frames))?;
-    put(Case::Receive64, with - without);
-    // Caches and page pools are filled before anything is counted.
-    stream(idler, args.bytes / 4, Direction::Out).context("stream out")?;
-    put(
-        Case::StreamOut,
-        stream(idler, args.bytes, Direction::Out).context("stream out")?,
-    );
-    stream(idler, args.bytes / 4, Direction::In).context("stream in")?;
-    put(
-        Case::StreamIn,
-        stream(idler, args.bytes, Direction::In).context("stream in")?,
-    );
-    put(
-        Case::Exchange,
-        exchanges(idler, args.exchanges).context("exchanges")?,
-    );
+    let wanted = |case: Case| {
+        args.only
+            .as_ref()
+            .is_none_or(|only| case.name().contains(only))
+    };
+    let receive = |flows| {
+        let with = peer(|| pktgen(idler, &ends.interface, mac, args.frames, flows))?;
+        let without = peer(|| pktgen(idler, &ends.interface, NOBODY, args.frames, flows))?;
+        anyhow::Ok(with - without)
+    };
+    for case in args
+        .function
+        .cases()
+        .iter()
+        .copied()
+        .filter(|case| wanted(*case))
+    {
+        let cost = match case {
+            Case::Transmit64 => pktgen(idler, &interface, NOBODY, args.frames, 1),
+            Case::Receive64 => receive(1),
+            // Caches and page pools are filled before anything is counted.
+            Case::StreamOut => stream(idler, args.bytes / 4, Direction::Out)
+                .and_then(|_| stream(idler, args.bytes, Direction::Out)),
+            Case::StreamIn => stream(idler, args.bytes / 4, Direction::In)
+                .and_then(|_| stream(idler, args.bytes, Direction::In)),
+            Case::Exchange => exchanges(idler, args.exchanges),
+            Case::Queues(count) => {
+                let (now, count) = (queues(&interface)?, count.to_string());
+                if now != count {
+                    run("ethtool", &["-L", &interface, "combined", &count])?;
+                    run("ping", &["-q", "-c", "3", "-W", "2", PEER_ADDRESS])?;
+                }
+                receive(FLOWS)
+            }
+        };
+        put(case, cost.with_context(|| case.name())?);
+    }
     run("ip", &["link", "set", &interface, "down"])?;
 
-    crate::host::write_sysfs(&device.join("driver/unbind"), &function.address)?;
-    driver.unload()?;
+    crate::host::write_sysfs(&device.join("driver/unbind"), function)?;
+    driver.unload(args.function)?;
     Ok(results)
+}
+
+/// Queue pairs in use.
+fn queues(interface: &str) -> Result<String> {
+    let text = run("ethtool", &["-l", interface])?;
+    // The limit comes first.
+    let line = text
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("Combined:"));
+    Ok(line
+        .context("ethtool -l names no queue pairs")?
+        .trim()
+        .to_owned())
 }
 
 /// Connections shall not take over what earlier ones have learnt about the path.
@@ -458,8 +564,9 @@ fn now() -> Result<f64> {
     Ok(now.tv_sec() as f64 * 1e9 + now.tv_nsec() as f64)
 }
 
-/// Sends 64-byte frames with the kernel's packet generator. Returns instructions per frame.
-fn pktgen(idler: &Idler, interface: &str, to: &str, frames: u64) -> Result<f64> {
+/// Sends 64-byte frames with the kernel's packet generator, from as many addresses by turns. Returns instructions per
+/// frame.
+fn pktgen(idler: &Idler, interface: &str, to: &str, frames: u64, flows: u8) -> Result<f64> {
     let folder = Path::new("/proc/thread-self/net/pktgen");
     let write = |file: &str, line: &str| -> Result<()> {
         let path = folder.join(file);
@@ -480,6 +587,8 @@ fn pktgen(idler: &Idler, interface: &str, to: &str, frames: u64) -> Result<f64> 
         "burst 1",
         "clone_skb 0",
         "dst 10.77.0.9",
+        "src_min 10.77.1.0",
+        &format!("src_max 10.77.1.{}", flows - 1),
         &format!("dst_mac {to}"),
     ] {
         write(interface, line)?;
@@ -505,7 +614,7 @@ enum Direction {
 const BUFFER: usize = 256 * 1024;
 
 fn address() -> Result<SockAddr> {
-    let address: SocketAddr = format!("{PF_ADDRESS}:{PORT}").parse()?;
+    let address: SocketAddr = format!("{PEER_ADDRESS}:{PORT}").parse()?;
     Ok(address.into())
 }
 

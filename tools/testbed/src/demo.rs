@@ -5,7 +5,7 @@
 
 use crate::analysis;
 use crate::host;
-use crate::host::qemu::with_patience;
+use crate::host::nic::Kind;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
 use crate::lab::StreamArgs;
@@ -21,7 +21,6 @@ use compsc_report::Report;
 use compsc_report::picture;
 use compsc_report::run::Run;
 use compsc_report::tables;
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,17 +31,17 @@ pub struct DemoArgs {
     lab: LabArgs,
     #[command(flatten)]
     streams: StreamArgs,
+    /// What the guest owns.
+    #[arg(long, default_value = "vf", value_name = "KIND")]
+    function: Kind,
     /// Migrations per driver.
     #[arg(long, default_value_t = 4, value_name = "N")]
     migrations: usize,
-    /// Drivers in the guest, one run each; the first is the product, the others are controls.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "compsc,igbvf",
-        value_name = "NAMES"
-    )]
-    drivers: Vec<String>,
+    /// Drivers in the guest, one run each; the first is the product, the others are controls: the distribution's driver,
+    /// virtio (a paravirtual interface), failover (igbvf, unplugged for the migration, with a paravirtual interface in its
+    /// stead). By default compsc and the distribution's.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    drivers: Option<Vec<String>>,
     /// QEMU's downtime limit in milliseconds.
     #[arg(long, default_value_t = 300, value_name = "MS")]
     downtime_limit: u64,
@@ -53,8 +52,8 @@ pub struct DemoArgs {
     /// Seconds of traffic before the first and after each migration.
     #[arg(long, default_value_t = 2, value_name = "S")]
     settle: u64,
-    /// The same for a control: igbvf takes seconds to recover, and looks for a lost function only
-    /// ten seconds after it has reset one.
+    /// The same for a control: the distribution's drivers take seconds to recover, and igbvf looks for a lost
+    /// function only ten seconds after it has reset one.
     #[arg(long, default_value_t = 13, value_name = "S")]
     control_settle: u64,
     /// Folder for demo.json and demo.svg.
@@ -71,13 +70,10 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let mut show = Show::new("");
     let mut runs = Vec::new();
     let mut failure = None;
-    for (i, driver) in args.drivers.iter().enumerate() {
-        let shared = RefCell::new(&mut show);
-        let result = with_patience(
-            || run_driver(args, driver, i > 0, &mut shared.borrow_mut()),
-            |text| shared.borrow_mut().keep(text),
-        );
-        match result {
+    let stock = || vec!["compsc".to_owned(), args.function.stock_driver().to_owned()];
+    let drivers = args.drivers.clone().unwrap_or_else(stock);
+    for (i, driver) in drivers.iter().enumerate() {
+        match run_driver(args, driver, i > 0, &mut show) {
             Ok(run) => runs.push(run),
             // A control that breaks is a finding, not a failure of the demo.
             Err(e) if i > 0 => show.keep(&format!("control {driver}: {e:#}")),
@@ -129,15 +125,16 @@ const MOST_FUNCTIONS: usize = 7;
 /// One run: boot, traffic, migrations, figures.
 fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> Result<Run> {
     show.step(&format!(
-        "{driver}: adapter, virtual functions and host drivers (PF: {})",
+        "{driver}: adapters, functions and host drivers (PF: {})",
         args.lab.host_driver.module()
     ));
-    let functions = if control {
-        (args.migrations + 1).min(MOST_FUNCTIONS)
-    } else {
-        2
+    let functions = match driver {
+        // Each function tells it of a reset once only.
+        "igbvf" => (args.migrations + 1).min(MOST_FUNCTIONS),
+        _ => 2,
     };
-    let lab = Lab::set_up(&args.lab, functions)?;
+    let kind = args.function.name().to_uppercase();
+    let lab = Lab::set_up(&args.lab, args.function, functions)?;
     show.step(&format!("{driver}: booting the guest"));
     let mut session = Session::boot(&lab, driver, lab.shape())?;
     session
@@ -146,10 +143,13 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
     show.step(&format!("{driver}: traffic"));
     session.start_traffic(&args.streams.config())?;
     std::thread::sleep(Duration::from_secs(1));
-    let (limit, settle) = if control {
-        (args.control_downtime_limit, args.control_settle)
-    } else {
-        (args.downtime_limit, args.settle)
+    let limit = match driver {
+        "igbvf" | "igb" => args.control_downtime_limit,
+        _ => args.downtime_limit,
+    };
+    let settle = match driver {
+        "igbvf" | "igb" | "failover" => args.control_settle,
+        _ => args.settle,
     };
     let begin = now_ns();
     std::thread::sleep(Duration::from_secs(settle));
@@ -159,7 +159,7 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
     for i in 0..args.migrations {
         let to = (session.place + 1) % functions;
         show.label(format!(
-            "{driver}: migration {} of {} to VF {to}",
+            "{driver}: migration {} of {} to {kind} {to}",
             i + 1,
             args.migrations
         ));
@@ -167,7 +167,7 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
             Ok(mut migration) => {
                 let out = &migration.outcome;
                 show.keep(&format!(
-                    "{driver}: migration {} to VF {to}: {} ms, downtime {} ms, {} rounds",
+                    "{driver}: migration {} to {kind} {to}: {} ms, downtime {} ms, {} rounds",
                     i + 1,
                     out.total_ms,
                     out.downtime_ms,
@@ -223,6 +223,7 @@ fn run_driver(args: &DemoArgs, driver: &str, control: bool, show: &mut Show) -> 
             .map(|l| format!("guest's kernel: {l}")),
     );
     run.problems.append(&mut problems);
+    args.function.name().clone_into(&mut run.function);
     args.lab
         .host_driver
         .module()

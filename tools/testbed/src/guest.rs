@@ -3,7 +3,7 @@
 //! First process of the nested guest: sets up what is needed, loads the driver that the kernel
 //! command line names and then obeys the agent's port.
 //!
-//! Kernel command line: `tb.driver=igbvf|compsc|none`, `tb.addr=ADDRESS/PREFIX`, `tb.mtu=N`.
+//! Kernel command line: `tb.driver=MODULE|none`, `tb.addr=ADDRESS/PREFIX`, `tb.mtu=N`.
 
 use crate::hostile::Hostile;
 use crate::proto::Answer;
@@ -110,32 +110,45 @@ fn load_module(path: &Path) -> Result<()> {
     }
 }
 
-/// Loads what a driver needs. "igbvf" is the distribution's, "compsc" ours.
+/// Loads a driver, ours or the distribution's, with what it needs.
 fn load_driver(driver: &str) -> Result<()> {
     let paths: Vec<PathBuf> = match driver {
         "none" => Vec::new(),
-        "igbvf" => vec![distribution_module("igbvf.ko")?],
-        "compsc" => ["compsc.ko", "igbvf_compsc.ko"]
-            .map(|name| Path::new(OUR_MODULES).join(name))
+        ours if ours.ends_with("_compsc") => ["compsc", ours]
+            .map(|name| Path::new(OUR_MODULES).join(format!("{name}.ko")))
             .to_vec(),
-        other => bail!("unknown driver {other}"),
+        other => distribution_modules(other)?,
     };
     paths.iter().try_for_each(|path| load_module(path))
 }
 
-/// A module of the distribution's kernel.
-fn distribution_module(name: &str) -> Result<PathBuf> {
+/// The modules of the distribution's kernel that stand before one in the order of insertion, and that one.
+fn distribution_modules(driver: &str) -> Result<Vec<PathBuf>> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    Ok(Path::new("/lib/modules").join(kernel.trim()).join(name))
+    let folder = Path::new("/lib/modules").join(kernel.trim());
+    let order = fs::read_to_string(folder.join("order"))?;
+    let name = format!("{driver}.ko");
+    let last = order
+        .lines()
+        .position(|line| line == name)
+        .ok_or_else(|| anyhow!("the guest has no module {name}"))?;
+    Ok(order
+        .lines()
+        .take(last + 1)
+        .map(|line| folder.join(line))
+        .collect())
 }
 
-/// Waits for the passed-through function's interface and gives it its address.
+/// Waits for the interface and gives it its address. One that stands in for another belongs to a master, which
+/// is the one to use.
 fn bring_up(address: Option<&str>, mtu: Option<&str>) -> Result<String> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let name = loop {
         let found = fs::read_dir("/sys/class/net")?
             .filter_map(Result::ok)
-            .find(|entry| entry.path().join("device").exists());
+            .find(|entry| {
+                entry.path().join("device").exists() && !entry.path().join("master").exists()
+            });
         match found {
             Some(entry) => break entry.file_name().to_string_lossy().into_owned(),
             None if Instant::now() >= deadline => bail!("the driver made no network interface"),

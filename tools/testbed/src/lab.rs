@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What all commands in the host VM share: the adapter, its functions and a guest.
+//! What all commands in the host VM share: adapters, their functions and a guest.
 
+use crate::host::bridge::Bridge;
+use crate::host::kvm::Asleep;
 use crate::host::nic;
 use crate::host::nic::Adapter;
 use crate::host::nic::HostDriver;
+use crate::host::nic::Kind;
 use crate::host::qemu;
+use crate::host::qemu::Paravirtual;
 use crate::host::qemu::Spec;
 use crate::host::qemu::Vm;
 use crate::proto::Order;
@@ -13,6 +17,7 @@ use crate::traffic;
 use crate::traffic::Side;
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::bail;
 use clap::Args;
 use compsc_report::figures::Figures;
 use compsc_report::figures::parse_figures;
@@ -36,7 +41,8 @@ pub struct LabArgs {
     /// VFIO driver on the host: a module in that folder, or vfio-pci.
     #[arg(long, default_value = "compsc_vfio_pci", value_name = "NAME")]
     pub vfio: String,
-    /// Driver of the physical function on the host.
+    /// Driver of the physical functions on the host: those whose virtual functions the guest owns, or those at the
+    /// other end of the guest's cables.
     #[arg(
         long,
         env = "COMPSC_HOST_DRIVER",
@@ -117,19 +123,34 @@ pub struct Shape {
 /// The host, ready for guests.
 #[derive(Debug)]
 pub struct Lab {
-    /// The adapter whose functions are passed through.
-    pub adapter: Adapter,
+    /// The interface by which the host reaches guests.
+    pub interface: String,
+    /// What guests own.
+    pub kind: Kind,
+    /// PCI addresses of the functions for guests.
+    functions: Vec<String>,
+    /// The adapter that the functions belong to, if they are virtual.
+    adapter: Option<Adapter>,
+    /// Interfaces at the other ends of the functions' cables, if they are physical.
+    partners: Vec<String>,
     args: LabArgs,
     folder: PathBuf,
+    _asleep: Asleep,
 }
 
+/// Interface of the switch that joins the cables of physical functions.
+const SWITCH: &str = "cables";
+
 impl Lab {
-    /// Loads the host's drivers and makes `vfs` functions for guests.
+    /// Loads the host's drivers and makes `count` functions for guests.
+    ///
+    /// Physical functions are the first adapters of the machine; as many follow, each on the cable of the one that is
+    /// `count` before it.
     ///
     /// # Errors
     ///
     /// If the machine lacks what is needed; the message says what.
-    pub fn set_up(args: &LabArgs, vfs: usize) -> Result<Self> {
+    pub fn set_up(args: &LabArgs, kind: Kind, count: usize) -> Result<Self> {
         qemu::prioritise()?;
         nic::modprobe("kvm-amd", &[])
             .or_else(|_| nic::modprobe("kvm-intel", &[]))
@@ -144,16 +165,48 @@ impl Lab {
             nic::insmod(&path)?;
         }
         args.host_driver.load(&args.modules)?;
-        let adapter = Adapter::set_up(0, vfs, args.host_driver)?;
-        adapter.set_address(&format!("{}/24", IpAddr::from(HOST)))?;
-        for function in &adapter.functions {
-            function.bind(&args.vfio)?;
-        }
-        Ok(Self {
-            adapter,
+        let mut lab = Self {
+            interface: SWITCH.to_owned(),
+            kind,
+            functions: Vec::new(),
+            adapter: None,
+            partners: Vec::new(),
             args: args.clone(),
             folder: PathBuf::from("/run/testbed"),
-        })
+            _asleep: Asleep::new()?,
+        };
+        match kind {
+            Kind::Vf => {
+                let adapter = Adapter::set_up(0, count, args.host_driver)?;
+                lab.interface.clone_from(&adapter.interface);
+                let addresses = adapter.functions.iter().map(|f| f.address.clone());
+                lab.functions = addresses.collect();
+                lab.adapter = Some(adapter);
+            }
+            Kind::Pf => {
+                let mut found = nic::adapters()?;
+                if found.len() < 2 * count {
+                    bail!(
+                        "{} 82576 are needed, {count} for guests and {count} on their cables; there are {}",
+                        2 * count,
+                        found.len()
+                    );
+                }
+                let others = found.split_off(count);
+                for address in &others[..count] {
+                    nic::bind(address, args.host_driver.module())?;
+                    lab.partners.push(nic::interface(address)?);
+                }
+                nic::join_cables(SWITCH, &lab.partners)?;
+                lab.functions = found;
+            }
+        }
+        let address = format!("{}/24", IpAddr::from(HOST));
+        crate::host::run("ip", &["addr", "replace", &address, "dev", &lab.interface])?;
+        for function in &lab.functions {
+            nic::bind(function, &args.vfio)?;
+        }
+        Ok(lab)
     }
 
     /// What guests look like unless a test wants another shape.
@@ -165,36 +218,64 @@ impl Lab {
         }
     }
 
-    /// A guest with the driver `driver`. Its functions' counterparts on source and destination get the same
-    /// address.
+    /// A guest with the driver `driver`. Counterparts of its virtual functions on source and destination get the same
+    /// address; a physical function's address is the guest's affair.
     ///
     /// # Errors
     ///
     /// If a part of it is missing.
     pub fn guest(&self, driver: &str, shape: Shape) -> Result<Spec> {
-        let interface = &self.adapter.interface;
         let mtu = shape.mtu.to_string();
-        crate::host::run("ip", &["link", "set", interface, "mtu", &mtu])?;
-        for (i, function) in self.adapter.functions.iter().enumerate() {
-            let mac = format!("{GUEST_MAC}{:02x}", i % shape.functions);
-            self.adapter.set_mac(function, &mac)?;
+        for interface in self.partners.iter().chain([&self.interface]) {
+            crate::host::run("ip", &["link", "set", interface, "mtu", &mtu])?;
+        }
+        if let Some(adapter) = &self.adapter {
+            for (i, function) in adapter.functions.iter().enumerate() {
+                let mac = format!("{GUEST_MAC}{:02x}", i % shape.functions);
+                adapter.set_mac(function, &mac)?;
+            }
         }
         let spec = Spec {
             name: driver.to_owned(),
             kernel: self.args.kernel.clone(),
             initrd: self.args.initrd.clone(),
             modules: self.args.modules.clone(),
-            driver: driver.to_owned(),
+            driver: self.kind.module(driver).to_owned(),
             address: format!("{}/24", IpAddr::from(GUEST)),
             mtu: shape.mtu,
             memory: self.args.memory,
             cpus: shape.cpus,
             folder: self.folder.clone(),
-            migratable: self.args.vfio != "vfio-pci",
+            migratable: self.args.vfio != "vfio-pci" && driver != "failover",
+            paravirtual: None,
             extra: Vec::new(),
         };
         spec.prepare()?;
         Ok(spec)
+    }
+
+    /// Gives guests of a driver that has a paravirtual interface that interface, and the bridge behind it.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no bridge.
+    pub fn bridge(&self, spec: &mut Spec) -> Result<Option<Bridge>> {
+        let standby = match spec.name.as_str() {
+            "virtio" => false,
+            "failover" => true,
+            _ => return Ok(None),
+        };
+        if self.kind != Kind::Vf {
+            bail!("{} is compared with virtual functions only", spec.name);
+        }
+        let address = format!("{}/24", IpAddr::from(HOST));
+        let bridge = Bridge::set_up(&self.interface, &address, spec.mtu)?;
+        spec.paravirtual = Some(Paravirtual {
+            tap: bridge.tap(0).to_owned(),
+            mac: format!("{GUEST_MAC}00"),
+            standby,
+        });
+        Ok(Some(bridge))
     }
 
     /// What the VFIO driver reports of the function number `index`; empty if it reports nothing.
@@ -218,7 +299,7 @@ impl Lab {
 
     /// PCI address of the function number `index`.
     pub fn function(&self, index: usize) -> &str {
-        &self.adapter.functions[index].address
+        &self.functions[index]
     }
 }
 
@@ -254,8 +335,11 @@ pub struct TrafficArgs {
     lab: LabArgs,
     #[command(flatten)]
     streams: StreamArgs,
-    /// Driver in the guest: igbvf, compsc or none.
-    #[arg(long, default_value = "igbvf")]
+    /// What the guest owns.
+    #[arg(long, default_value = "vf", value_name = "KIND")]
+    function: Kind,
+    /// Driver in the guest: igbvf, igb, compsc or none.
+    #[arg(long, default_value = "compsc")]
     driver: String,
     /// How long, in seconds.
     #[arg(long, default_value_t = 5)]
@@ -268,7 +352,7 @@ pub struct TrafficArgs {
 ///
 /// If something does not work.
 pub fn traffic(args: &TrafficArgs) -> Result<()> {
-    let lab = Lab::set_up(&args.lab, 2)?;
+    let lab = Lab::set_up(&args.lab, args.function, 2)?;
     eprintln!("host ready");
     let spec = lab.guest(&args.driver, lab.shape())?;
     let mut vm = spec.boot("a", &[lab.function(0)])?;

@@ -11,6 +11,7 @@ pub mod guest;
 pub mod host;
 pub mod hostile;
 pub mod lab;
+pub mod netdev;
 pub mod proto;
 pub mod selftest;
 pub mod session;

@@ -9,6 +9,8 @@ use testbed::bench;
 use testbed::demo;
 use testbed::guest;
 use testbed::lab;
+use testbed::netdev;
+use testbed::selftest;
 use testbed::selftest::driver;
 use testbed::selftest::migrate;
 use testbed::selftest::pf;
@@ -35,6 +37,14 @@ enum Command {
     SelftestPf(pf::PfArgs),
     /// Kernel selftest: live migrations of a nested guest (KTAP).
     SelftestMigrate(migrate::MigrateArgs),
+    /// Print a look at an interface's clock, between two at the system's.
+    Clock(selftest::ClockArgs),
+    /// The kernel's selftests of network drivers, with one driver.
+    Netdev(netdev::NetdevArgs),
+    /// Forget what they said of one driver.
+    NetdevForget(netdev::ForgetArgs),
+    /// Compare what they said of each driver.
+    NetdevReport(netdev::report::ReportArgs),
     /// Boot a guest, run traffic for some seconds, print what was seen.
     Traffic(lab::TrafficArgs),
 }
@@ -51,6 +61,10 @@ fn main() -> ExitCode {
             Command::SelftestDriver(args) => return driver::run_all(&args),
             Command::SelftestPf(args) => return pf::run_all(&args),
             Command::SelftestMigrate(args) => return migrate::run_all(&args),
+            Command::Clock(args) => selftest::show_clock(&args),
+            Command::Netdev(args) => netdev::netdev(&args),
+            Command::NetdevForget(args) => netdev::forget(&args),
+            Command::NetdevReport(args) => netdev::report::report(&args),
             Command::Traffic(args) => lab::traffic(&args),
         }
     };

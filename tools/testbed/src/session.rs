@@ -2,6 +2,7 @@
 
 //! A guest under traffic that is migrated from place to place.
 
+use crate::host::bridge::Bridge;
 use crate::host::nic;
 use crate::host::qemu::Spec;
 use crate::host::qemu::Vm;
@@ -74,6 +75,8 @@ pub struct Session<'a> {
     clock_offset: i128,
     /// Retransmitted segments at the last look.
     retransmits: u64,
+    /// Behind the guest's paravirtual interface, if it has one. Outlives the guest.
+    bridge: Option<Bridge>,
 }
 
 /// QEMU's downtime limit for streams that are cut.
@@ -104,7 +107,15 @@ impl<'a> Session<'a> {
     ///
     /// If it does not boot or its driver does not work.
     pub fn boot(lab: &'a Lab, driver: &str, shape: Shape) -> Result<Self> {
-        let spec = lab.guest(driver, shape)?;
+        let mut spec = lab.guest(driver, shape)?;
+        let bridge = lab.bridge(&mut spec)?;
+        let shape = match driver {
+            "virtio" => Shape {
+                functions: 0,
+                ..shape
+            },
+            _ => shape,
+        };
         let vm = spec.boot("0", &lab.functions(0, shape))?;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
         Ok(Self {
@@ -118,6 +129,7 @@ impl<'a> Session<'a> {
             traffic: None,
             clock_offset: i128::from(now_ns()) - i128::try_from(wall)?,
             retransmits: 0,
+            bridge,
         })
     }
 
@@ -244,6 +256,9 @@ impl<'a> Session<'a> {
         self.retired = None;
         self.generation += 1;
         let tag = self.generation.to_string();
+        if let (Some(paravirtual), Some(bridge)) = (&mut self.spec.paravirtual, &self.bridge) {
+            bridge.tap(self.generation).clone_into(&mut paravirtual.tap);
+        }
         let functions = self.lab.functions(to, self.shape);
         let vm = self.spec.start(&tag, &functions, true)?;
         // Pinning the guest's future memory has kept a processor busy for seconds; the traffic needs a

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A plugin for QEMU's emulator that makes nested virtual machines more reliable.
+//! A plugin for QEMU's emulator that makes nested virtual machines reliable: it works around two defects of QEMU 11.1.
+//!
+//! # An interrupt that comes twice
 //!
 //! When VMRUN injects an interrupt (EVENTINJ of type 0), QEMU 11.1 delivers it at once and leaves its vector in
 //! `CPUState::exception_index`, where a vector means "an exception that is still to be delivered". Mostly the next
@@ -10,8 +12,22 @@
 //! exception with the number of an interrupt, which VMRUN refuses.
 //!
 //! The plugin puts itself in front of the helper for VMRUN and leaves the translated block after it, by QEMU's own
-//! `cpu_loop_exit_noexc`, which forgets the vector. It finds all it needs by name in QEMU's dynamic symbol table;
-//! where a name is missing, it says so and changes nothing. With a QEMU that has no such defect it does no harm.
+//! `cpu_loop_exit_noexc`, which forgets the vector.
+//!
+//! # A processor that forgets whose state it has
+//!
+//! A processor that loads x87 state without a pending error, as XRSTOR does at each change of tasks, has the chipset take back
+//! IGNNE#: `cpu_clear_ignne` clears a bit of the *first* processor's `hflags2`, from its own thread and without a locked
+//! instruction. The same word says whether the first processor runs a guest's page tables (cleared by an exit, set
+//! by VMRUN) and whether it takes interrupts (CLGI, STGI). A change that falls between the two halves of the other thread's is
+//! lost: after an exit the host runs on the guest's nested page tables, its first fetch faults, and a second exit writes
+//! the host's state into the guest's; or the host takes an interrupt with the guest's GS base, and its own memory suffers.
+//!
+//! The plugin makes the function return at once. Only a kernel that has x87 errors reported by interrupt 13 (CR0.NE clear, and
+//! a write to port F0h) would miss it.
+//!
+//! All is found by name in QEMU's dynamic symbol table; where a name is missing, the plugin says so and leaves that part as
+//! it is. With a QEMU that has no such defects it does no harm.
 //!
 //! ```text
 //! qemu-system-x86_64 -accel tcg -plugin …/vmrun.so …
@@ -66,7 +82,7 @@ fn current_cpu() -> *mut c_void {
         place = symbol(c"current_cpu").map_or(std::ptr::null(), |p| p.cast_const().cast());
         CURRENT.set(place);
     }
-    // SAFETY: `install` has seen that the name exists; this thread's variable lives as long as the thread.
+    // SAFETY: `leave_after_vmrun` has seen that the name exists; this thread's variable lives as long as the thread.
     unsafe { *place }
 }
 
@@ -82,8 +98,40 @@ unsafe extern "C" fn vmrun(env: *mut c_void, address_size: c_int, length: c_int)
     }
 }
 
-/// Replaces the helper.
-fn install() -> Result<(), &'static CStr> {
+/// ENDBR64, with which a function may begin that is called by address.
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// RET.
+const RET: u8 = 0xc3;
+
+/// Makes `cpu_clear_ignne` do nothing.
+fn keep_ignne() -> Result<(), &'static CStr> {
+    const NAME: &CStr = c"cpu_clear_ignne";
+    let function: *mut u8 = symbol(NAME)?.cast();
+    // SAFETY: A function has at least the bytes of an ENDBR64 and the return that follows.
+    let begin = unsafe { function.cast::<[u8; 4]>().read_unaligned() };
+    let at = if begin == ENDBR64 {
+        function.wrapping_add(ENDBR64.len())
+    } else {
+        function
+    };
+    // SAFETY: Asks for a constant.
+    let size = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(|_| NAME)?;
+    let page = at.wrapping_sub(at.addr() % size).cast();
+    let (text, code) = (libc::PROT_READ | libc::PROT_EXEC, libc::PROT_WRITE);
+    // SAFETY: The page is this process's own copy of QEMU's code and stays readable and executable.
+    if unsafe { libc::mprotect(page, size, text | code) } != 0 {
+        return Err(c"cpu_clear_ignne that can be written");
+    }
+    // SAFETY: The byte was made writable. No processor has been made yet, so no thread is in the function, and what
+    // follows the new instruction is not reached any more.
+    unsafe { at.write_volatile(RET) };
+    // SAFETY: As above.
+    unsafe { libc::mprotect(page, size, text) };
+    Ok(())
+}
+
+/// Replaces the helper for VMRUN.
+fn leave_after_vmrun() -> Result<(), &'static CStr> {
     let info: *mut HelperInfo = symbol(c"helper_info_vmrun")?.cast();
     let helper = symbol(c"helper_vmrun")?;
     symbol(c"current_cpu")?;
@@ -129,11 +177,13 @@ pub unsafe extern "C" fn qemu_plugin_install(
     _argc: c_int,
     _argv: *const *const c_char,
 ) -> c_int {
-    if let Err(what) = install() {
-        eprintln!(
-            "vmrun: this QEMU has no {}; its VMRUN is left as it is",
-            what.to_string_lossy()
-        );
+    for result in [leave_after_vmrun(), keep_ignne()] {
+        if let Err(what) = result {
+            eprintln!(
+                "vmrun: this QEMU has no {}; nested guests may be lost",
+                what.to_string_lossy()
+            );
+        }
     }
     0
 }

@@ -37,7 +37,7 @@ pub(crate) enum Event {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct View {
     addresses: BTreeSet<[u8; 6]>,
-    vlans: BTreeSet<u16>,
+    pub(crate) vlans: BTreeSet<u16>,
     offloads: u32,
     tag: u32,
     pub(crate) enabled: bool,

@@ -108,6 +108,9 @@ pub struct Config {
     pub strict: bool,
     /// Every access without effect is reported.
     pub trace: bool,
+    /// Factor on the intervals of interrupt moderation; 1 is the silicon, 0 is none. An emulated processor takes
+    /// far longer over an interrupt than the one that a driver's intervals are made for.
+    pub eitr_scale: u32,
 }
 
 /// The device.

@@ -135,7 +135,8 @@ impl Device {
 
     /// Whether a vector's message may go out now. If not, it is sent later.
     fn moderate<H: Host>(&mut self, host: &mut H, slot: usize, eitr: u32) -> bool {
-        let interval = u64::from(eitr >> 3 & 0x1FF) * INTERVAL_NS;
+        let scale = u64::from(self.config.eitr_scale);
+        let interval = u64::from(eitr >> 3 & 0x1FF) * INTERVAL_NS * scale;
         if interval == 0 {
             return true;
         }

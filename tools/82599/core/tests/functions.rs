@@ -4,8 +4,10 @@
 
 mod suite;
 
+use model_82599::Config;
 use model_82599::Function;
 use suite::Bench;
+use suite::CONFIG;
 use suite::MAC;
 use suite::PF;
 use suite::frame;
@@ -18,7 +20,11 @@ const OUTSIDE: [u8; 6] = [0x02, 9, 9, 9, 9, 9];
 
 /// PF with two VFs, each with queue 0 of its pool.
 fn bench() -> Bench {
-    let mut bench = Bench::new();
+    bench_with(CONFIG)
+}
+
+fn bench_with(config: Config) -> Bench {
+    let mut bench = Bench::with(config);
     bench.virtualize(2);
     bench.set(0x0018, 1 << 14);
     bench.set(0x0898, 0x10);
@@ -138,6 +144,50 @@ fn frames_from_outside_reach_their_pool() {
     bench.set(0x51E0, !2);
     bench.receive(&frame(pool_mac(1, 2), OUTSIDE, 0x0800, &[5; 60]));
     assert_eq!(bench.get(0x1090), 1, "the pool is off");
+}
+
+#[test]
+fn each_pool_has_its_own_multicast_and_broadcast_filters() {
+    let mut bench = bench();
+    // The hash table has one group (index 0x301 for MO = 0), that of unknown unicast addresses the outside's.
+    bench.set(0x5090, 4);
+    bench.set(0x5200 + 4 * (0x301 >> 5), 1 << (0x301 & 0x1F));
+    bench.set(0xF400 + 4 * (0x090 >> 5), 1 << (0x090 & 0x1F));
+    let group = frame([0x01, 0, 0x5E, 0, 0x12, 0x30], OUTSIDE, 0x0800, &[5; 60]);
+    let another = frame([0x01, 0, 0x5E, 0, 0x77, 0x30], OUTSIDE, 0x0800, &[5; 60]);
+    let broadcast = frame([0xFF; 6], OUTSIDE, 0x0806, &[5; 60]);
+    let unknown = frame(OUTSIDE, MAC, 0x0800, &[5; 60]);
+    let (aupe, rompe, rope, bam, mpe) = (1 << 24, 1 << 25, 1 << 26, 1 << 27, 1 << 28);
+    let pools = |bench: &mut Bench, data: &[u8]| {
+        let heads = [0x1010, 0x1090, 0x1110].map(|o| bench.get(o));
+        bench.receive(data);
+        [0, 1, 2].map(|n| bench.get(0x1010 + 0x80 * n as u32) - heads[n])
+    };
+    for (flags, expected) in [
+        ([0, 0, 0], [[0, 0, 0]; 4]),
+        ([0, rompe, 0], [[0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+        (
+            [mpe, rompe, 0],
+            [[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]],
+        ),
+        ([0, bam, bam], [[0, 0, 0], [0, 0, 0], [0, 1, 1], [0, 0, 0]]),
+        ([rope, 0, 0], [[0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]]),
+    ] {
+        for (pool, flags) in (0..).zip(flags) {
+            bench.set(0xF000 + 4 * pool, aupe | flags);
+        }
+        let found = [&group, &another, &broadcast, &unknown].map(|f| pools(&mut bench, f));
+        assert_eq!(found, expected, "{flags:x?}");
+    }
+    // Without replication one pool alone gets it.
+    bench.set(0x51B0, 1 | 2 << 7);
+    for pool in 0..3 {
+        bench.set(0xF000 + 4 * pool, aupe | bam);
+    }
+    assert_eq!(pools(&mut bench, &broadcast), [1, 0, 0]);
+    // A pool that does not accept untagged frames.
+    bench.set(0xF000, bam);
+    assert_eq!(pools(&mut bench, &broadcast), [0, 1, 0]);
 }
 
 #[test]
@@ -302,6 +352,32 @@ fn vectors_are_moderated_and_masked() {
     assert_eq!((bench.read(VF0, 0x0108), bench.read(VF0, 0x0100)), (6, 1));
     bench.write(VF0, 0x0108, 1);
     assert_eq!(bench.world.interrupts.len(), 1, "a read took the cause");
+}
+
+#[test]
+fn intervals_are_scaled_for_both_kinds_of_function() {
+    for (scale, interval) in [(1, 50_000), (4, 200_000), (0, 0)] {
+        let mut bench = bench_with(Config {
+            eitr_scale: scale,
+            ..CONFIG
+        });
+        bench.set(0x0820, 25 << 3);
+        bench.write(VF0, 0x0820, 25 << 3);
+        for (to, function) in [(MAC, PF), (pool_mac(0, 2), VF0)] {
+            bench.world.interrupts.clear();
+            let data = frame(to, OUTSIDE, 0x0800, &[5; 60]);
+            bench.receive(&data);
+            bench.receive(&data);
+            if interval != 0 {
+                assert_eq!(bench.world.interrupts, [(function, 0)]);
+                bench.pass(interval - 1);
+                assert_eq!(bench.world.interrupts, [(function, 0)]);
+                bench.pass(1);
+            }
+            assert_eq!(bench.world.interrupts, [(function, 0); 2], "{scale}");
+        }
+        assert_eq!(bench.get(0x0820), 25 << 3, "the register is as written");
+    }
 }
 
 #[test]

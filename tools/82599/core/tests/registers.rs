@@ -4,9 +4,11 @@
 
 mod suite;
 
+use model_82599::Config;
 use model_82599::Function;
 use model_82599::Problem;
 use suite::Bench;
+use suite::CONFIG;
 use suite::MAC;
 use suite::PF;
 use suite::frame;
@@ -42,11 +44,9 @@ fn writes_without_effect_are_reported() {
 
 #[test]
 fn nothing_is_reported_unless_asked_for() {
-    let mut bench = Bench::new();
-    bench.device = model_82599::Device::new(model_82599::Config {
-        mac: MAC,
+    let mut bench = Bench::with(Config {
         strict: false,
-        trace: false,
+        ..CONFIG
     });
     bench.set(0x0008, 0);
     assert!(bench.world.violations.is_empty());
@@ -185,11 +185,10 @@ fn eeprom_words_and_semaphores() {
 
 #[test]
 fn tracing_reports_and_does_not_count() {
-    let mut bench = Bench::new();
-    bench.device = model_82599::Device::new(model_82599::Config {
-        mac: MAC,
+    let mut bench = Bench::with(Config {
         strict: false,
         trace: true,
+        ..CONFIG
     });
     bench.set(0x0008, 0);
     assert_eq!(problems(&mut bench), [Problem::ReadOnly]);

@@ -193,6 +193,7 @@ unsafe extern "C" {
     pub(crate) static qdev_prop_macaddr: c_void;
     pub(crate) static qdev_prop_netdev: c_void;
     pub(crate) static qdev_prop_bool: c_void;
+    pub(crate) static qdev_prop_uint32: c_void;
     pub(crate) static vmstate_pci_device: c_void;
     pub(crate) static qemu_loglevel: c_int;
 

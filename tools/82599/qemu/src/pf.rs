@@ -41,6 +41,7 @@ struct State {
     conf: abi::NicConf,
     strict: bool,
     trace: bool,
+    eitr_scale: u32,
     violations: u64,
     model: *mut Model,
 }
@@ -158,6 +159,7 @@ unsafe fn realize(pf: *mut Object, errp: Errp) {
             mac: state.conf.mac,
             strict: state.strict,
             trace: state.trace,
+            eitr_scale: state.eitr_scale,
         };
         state.model = Box::into_raw(Box::new(Model::new(
             settings,
@@ -269,7 +271,7 @@ const fn property(name: &'static CStr, info: *const c_void, offset: usize) -> ab
     }
 }
 
-static PROPERTIES: Shared<[abi::Property; 4]> = Shared([
+static PROPERTIES: Shared<[abi::Property; 5]> = Shared([
     property(
         c"mac",
         &raw const abi::qdev_prop_macaddr,
@@ -290,6 +292,15 @@ static PROPERTIES: Shared<[abi::Property; 4]> = Shared([
         &raw const abi::qdev_prop_bool,
         offset_of!(State, trace),
     ),
+    abi::Property {
+        default: 8,
+        set_default: true,
+        ..property(
+            c"eitr-scale",
+            &raw const abi::qdev_prop_uint32,
+            offset_of!(State, eitr_scale),
+        )
+    },
 ]);
 
 /// The physical function.

@@ -119,6 +119,7 @@ fn packets_cost_no_allocation() {
         mac,
         strict: true,
         trace: false,
+        eitr_scale: 1,
     };
     let mut device = Device::new(config);
     device.set_cable(&mut world, true);

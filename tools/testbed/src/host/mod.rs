@@ -3,7 +3,10 @@
 //! The host's side: adapters, QEMU processes and the connection to the guest's agent.
 
 pub mod agent;
+pub mod bpf;
+pub mod bridge;
 pub mod initramfs;
+pub mod kvm;
 pub mod netdev_genl;
 pub mod nic;
 pub mod qemu;

@@ -27,12 +27,40 @@ pub type Object = BTreeMap<u16, u64>;
 
 /// Commands.
 pub mod command {
+    /// Devices.
+    pub const DEV_GET: u8 = 1;
+    /// Page pools of all devices.
+    pub const PAGE_POOL_GET: u8 = 5;
     /// Queues of a device.
     pub const QUEUE_GET: u8 = 10;
     /// Its NAPI instances.
     pub const NAPI_GET: u8 = 11;
     /// Its statistics.
     pub const QSTATS_GET: u8 = 12;
+}
+
+/// Attributes of a device.
+pub mod device {
+    /// Its number.
+    pub const IFINDEX: u16 = 1;
+    /// What its driver can do for programs of XDP, the bits below.
+    pub const XDP_FEATURES: u16 = 3;
+    /// Pass, drop, send back, abort.
+    pub const BASIC: u64 = 1 << 0;
+    /// Send elsewhere.
+    pub const REDIRECT: u64 = 1 << 1;
+    /// Take frames from elsewhere.
+    pub const NDO_XMIT: u64 = 1 << 2;
+    /// Programs that take frames of several buffers.
+    pub const RX_SG: u64 = 1 << 5;
+    /// Take such frames from elsewhere.
+    pub const NDO_XMIT_SG: u64 = 1 << 6;
+}
+
+/// Attributes of a page pool.
+pub mod page_pool {
+    /// Of the device.
+    pub const IFINDEX: u16 = 2;
 }
 
 /// Attributes of a queue.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An 82576 with its virtual functions, on the host.
+//! The 82576s of the host, and their virtual functions.
 
 use super::run;
 use super::write_sysfs;
@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
-const PCI: &str = "/sys/bus/pci/devices";
+/// Where the kernel lists PCI functions.
+pub const PCI: &str = "/sys/bus/pci/devices";
 
 /// Loads a module of the running kernel with what it depends on.
 ///
@@ -78,6 +79,104 @@ impl HostDriver {
     }
 }
 
+/// What a guest owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Virtual functions.
+    Vf,
+    /// Physical functions.
+    Pf,
+}
+
+impl Kind {
+    /// Name in options and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vf => "vf",
+            Self::Pf => "pf",
+        }
+    }
+
+    /// The distribution's driver in the guest.
+    pub const fn stock_driver(self) -> &'static str {
+        match self {
+            Self::Vf => "igbvf",
+            Self::Pf => "igb",
+        }
+    }
+
+    /// The module of a driver that goes by "compsc" (ours), "virtio", "failover" (the distribution's igbvf, with virtio in its
+    /// stead while it is unplugged) or by the module's name.
+    pub fn module(self, driver: &str) -> &str {
+        match (self, driver) {
+            (Self::Vf, "compsc") => "igbvf_compsc",
+            (Self::Pf, "compsc") => "igb_compsc",
+            (_, "virtio") => "virtio_net",
+            (Self::Vf, "failover") => "igbvf",
+            _ => driver,
+        }
+    }
+}
+
+/// PCI addresses of all 82576 of this machine, in order.
+///
+/// # Errors
+///
+/// If sysfs cannot be read.
+pub fn adapters() -> Result<Vec<String>> {
+    let mut found: Vec<String> = fs::read_dir(PCI)?
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let id = |name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+            (id("vendor").trim(), id("device").trim()) == ("0x8086", "0x10c9")
+        })
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Network interface of the adapter at a PCI address, once its driver has made it.
+///
+/// # Errors
+///
+/// If there is none within some seconds.
+pub fn interface(address: &str) -> Result<String> {
+    let folder = Path::new(PCI).join(address).join("net");
+    wait_for(Duration::from_secs(10), "a network interface", || {
+        let entry = fs::read_dir(&folder).ok()?.find_map(Result::ok)?;
+        Some(entry.file_name().to_string_lossy().into_owned())
+    })
+    .with_context(|| format!("{address} has no driver"))
+}
+
+/// Waits until an interface has a link.
+fn wait_link(interface: &str, address: &str) -> Result<()> {
+    wait_for(Duration::from_secs(10), "a link", || {
+        let path = format!("/sys/class/net/{interface}/carrier");
+        (fs::read_to_string(path).ok()?.trim() == "1").then_some(())
+    })
+    .with_context(|| format!("{interface} ({address}) stays without link"))
+}
+
+/// Joins the cables of adapters, which have their drivers, by a switch on this machine.
+///
+/// # Errors
+///
+/// If `ip` fails, or an adapter has no link.
+pub fn join_cables(switch: &str, interfaces: &[String]) -> Result<()> {
+    if Path::new("/sys/class/net").join(switch).exists() {
+        run("ip", &["link", "del", switch])?;
+    }
+    let add = ["link", "add", "name", switch, "type", "bridge"];
+    run("ip", &[&add[..], &["mcast_snooping", "0"]].concat())?;
+    for interface in interfaces {
+        run("ip", &["link", "set", interface, "master", switch, "up"])?;
+    }
+    run("ip", &["link", "set", switch, "up"])?;
+    interfaces.iter().try_for_each(|i| wait_link(i, switch))
+}
+
 /// A virtual function.
 #[derive(Clone, Debug)]
 pub struct Function {
@@ -106,32 +205,13 @@ impl Adapter {
     ///
     /// If there is no such adapter, or it does not do what it is told.
     pub fn set_up(index: usize, vfs: usize, driver: HostDriver) -> Result<Self> {
-        let mut addresses = Vec::new();
-        for entry in fs::read_dir(PCI)?.filter_map(Result::ok) {
-            let id = |name: &str| {
-                fs::read_to_string(entry.path().join(name))
-                    .unwrap_or_default()
-                    .trim()
-                    .to_owned()
-            };
-            if (id("vendor").as_str(), id("device").as_str()) == ("0x8086", "0x10c9") {
-                addresses.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        addresses.sort();
-        let address = addresses
+        let address = adapters()?
             .get(index)
             .cloned()
             .ok_or_else(|| anyhow!("no 82576 (8086:10c9) number {index} on this machine"))?;
         let device = Path::new(PCI).join(&address);
         bind(&address, driver.module())?;
-        let interface = wait_for(Duration::from_secs(10), "a network interface", || {
-            fs::read_dir(device.join("net"))
-                .ok()?
-                .find_map(Result::ok)
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        })
-        .with_context(|| format!("{address} has no driver"))?;
+        let interface = interface(&address)?;
         run("ip", &["link", "set", &interface, "up"])?;
 
         let count = fs::read_to_string(device.join("sriov_numvfs"))
@@ -156,11 +236,7 @@ impl Adapter {
                 index,
             });
         }
-        wait_for(Duration::from_secs(10), "a link", || {
-            let path = format!("/sys/class/net/{interface}/carrier");
-            (fs::read_to_string(path).ok()?.trim() == "1").then_some(())
-        })
-        .with_context(|| format!("{interface} ({address}) stays without link"))?;
+        wait_link(&interface, &address)?;
         Ok(Self {
             address,
             interface,

@@ -44,7 +44,7 @@ pub struct Spec {
     pub initrd: PathBuf,
     /// Folder of our modules; may hold none.
     pub modules: PathBuf,
-    /// "igbvf", "compsc" or "none".
+    /// Module of the guest's driver, or "none".
     pub driver: String,
     /// Address and prefix of the guest's interface.
     pub address: String,
@@ -58,42 +58,22 @@ pub struct Spec {
     pub folder: PathBuf,
     /// Whether QEMU shall insist that the host's VFIO driver can migrate the functions.
     pub migratable: bool,
+    /// A paravirtual interface, beside the functions or instead of them.
+    pub paravirtual: Option<Paravirtual>,
     /// Further arguments of QEMU.
     pub extra: Vec<String>,
 }
 
-/// Context of an error: the emulated machine has lost the guest, by no fault of what runs in it. See
-/// Documentation/testing.rst for what is known about that.
-#[derive(Clone, Copy, Debug)]
-pub struct Lost(&'static str);
-
-impl std::fmt::Display for Lost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the emulated machine has lost the guest: {}", self.0)
-    }
-}
-
-/// How often a guest may be lost before that counts.
-const ATTEMPTS: u32 = 5;
-
-/// Runs what needs a guest, again if the emulated machine loses the guest. Each loss is told to `tell`.
-///
-/// # Errors
-///
-/// Those of `run`.
-pub fn with_patience<T>(
-    mut run: impl FnMut() -> Result<T>,
-    mut tell: impl FnMut(&str),
-) -> Result<T> {
-    for attempt in 1..ATTEMPTS {
-        match run() {
-            Err(e) if e.downcast_ref::<Lost>().is_some() => {
-                tell(&format!("attempt {attempt}: {e:#}"));
-            }
-            result => return result,
-        }
-    }
-    run()
+/// A virtio interface of the guest.
+#[derive(Clone, Debug)]
+pub struct Paravirtual {
+    /// The host's end.
+    pub tap: String,
+    /// Its MAC address.
+    pub mac: String,
+    /// Whether it stands in for the function while that is unplugged: QEMU unplugs it from the source when a
+    /// migration begins and plugs in the destination's at the end.
+    pub standby: bool,
 }
 
 /// A running QEMU process. Dropping it kills the process.
@@ -108,8 +88,6 @@ pub struct Vm {
     pub console: PathBuf,
     /// What QEMU printed.
     pub log: PathBuf,
-    /// Bytes of guest memory.
-    memory: u64,
 }
 
 impl Spec {
@@ -122,13 +100,14 @@ impl Spec {
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let program = std::env::current_exe()?;
-        let modules = ["compsc.ko", "igbvf_compsc.ko"].map(|name| self.modules.join(name));
+        let modules =
+            ["compsc.ko", "igbvf_compsc.ko", "igb_compsc.ko"].map(|name| self.modules.join(name));
         let mut files = vec![("init".to_owned(), program.as_path())];
         for path in &modules {
             if path.exists() {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 files.push((format!("{}/{name}", &crate::guest::OUR_MODULES[1..]), path));
-            } else if self.driver == "compsc" {
+            } else if self.driver.ends_with("_compsc") {
                 bail!(
                     "{} does not exist: build the modules first (make)",
                     path.display()
@@ -181,7 +160,13 @@ impl Spec {
                 "-qmp",
                 &format!("unix:{},server=on,wait=off", qmp.display()),
             ])
-            .args(["-device", "virtio-serial-pci"])
+            // Keeps its state while the guest is suspended, so that the agent can be reached afterwards; only a PCI
+            // Express device has that.
+            .args(["-device", "pcie-root-port,id=agent,chassis=64,slot=64"])
+            .args([
+                "-device",
+                "virtio-serial-pci,bus=agent,x-pcie-pm-no-soft-reset=on",
+            ])
             .args([
                 "-chardev",
                 &format!("file,id=console,path={}", console.display()),
@@ -195,6 +180,22 @@ impl Spec {
                 "-device",
                 &format!("virtserialport,chardev=agent,name={}", crate::proto::PORT),
             ]);
+        let mut pair = "";
+        if let Some(Paravirtual { tap, mac, standby }) = &self.paravirtual {
+            let failover = if *standby { "on" } else { "off" };
+            command
+                .args([
+                    "-netdev",
+                    &format!("tap,id=net0,ifname={tap},script=no,downscript=no,vhost=on"),
+                ])
+                .args([
+                    "-device",
+                    &format!("virtio-net-pci,netdev=net0,id=virtio0,mac={mac},failover={failover}"),
+                ]);
+            if *standby {
+                pair = ",failover_pair_id=virtio0";
+            }
+        }
         let migration = if self.migratable { "on" } else { "auto" };
         for (i, function) in functions.iter().enumerate() {
             // The root port's secondary bus: PCI Express capabilities need a real slot.
@@ -206,7 +207,7 @@ impl Spec {
                 .args([
                     "-device",
                     &format!(
-                        "vfio-pci,host={function},bus=port{i},id=vf{i},enable-migration={migration}"
+                        "vfio-pci,host={function},bus=port{i},id=vf{i},enable-migration={migration}{pair}"
                     ),
                 ]);
         }
@@ -236,7 +237,6 @@ impl Spec {
             agent,
             console,
             log,
-            memory: u64::from(self.memory) << 20,
         };
         vm.prioritise().map_err(|e| vm.explain(e))?;
         Ok(vm)
@@ -249,15 +249,8 @@ impl Spec {
     /// If it does not boot within five minutes (instrumented kernels are slow), or its driver cannot be loaded.
     pub fn boot(&self, tag: &str, functions: &[&str]) -> Result<Vm> {
         let mut vm = self.start(tag, functions, false)?;
-        let hello = vm.agent.hello(Duration::from_secs(300)).map_err(|e| {
-            let silent = !vm.has_complained();
-            let e = vm.explain(e);
-            if silent {
-                e.context(Lost("it stopped while booting, without a word"))
-            } else {
-                e
-            }
-        })?;
+        let hello = vm.agent.hello(Duration::from_secs(300));
+        let hello = hello.map_err(|e| vm.explain(e))?;
         if let Some(problem) = hello.problem {
             let text = vm
                 .agent
@@ -286,14 +279,7 @@ impl Vm {
         Ok(())
     }
 
-    /// Whether the guest's kernel has printed what a kernel prints before it dies.
-    fn has_complained(&self) -> bool {
-        let text = std::fs::read(&self.console).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        text.contains("Kernel panic") || !compsc_kernel_log::complaints(&text).is_empty()
-    }
-
-    /// Adds to an error what the guest's console and QEMU said last, and whether the guest was lost.
+    /// Adds to an error what the guest's console and QEMU said last.
     pub fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
         let tail = |path: &Path| {
             let text = std::fs::read(path).unwrap_or_default();
@@ -302,34 +288,17 @@ impl Vm {
             // A processor's registers alone are 20 lines.
             lines[lines.len().saturating_sub(24)..].join("\n")
         };
-        let mut lost = None;
         // A process that ends closes its sockets a moment before it can be waited for.
         std::thread::sleep(Duration::from_millis(500));
         let state = match self.child.try_wait() {
-            Ok(Some(status)) => {
-                // A guest that resets ends its QEMU, and a kernel that wants to says so before.
-                if status.success() && !self.has_complained() {
-                    lost = Some(Lost("it was reset without a word"));
-                }
-                format!("QEMU has ended ({status})")
-            }
-            _ => {
-                let registers = self.processors();
-                if foreign_page_tables(&registers, self.memory) {
-                    lost = Some(Lost("a processor of it has the host's page tables"));
-                }
-                format!("QEMU runs; its processors: {registers}")
-            }
+            Ok(Some(status)) => format!("QEMU has ended ({status})"),
+            _ => format!("QEMU runs; its processors: {}", self.processors()),
         };
-        let error = error.context(format!(
+        error.context(format!(
             "{state}; it said:\n{}\nand the guest's kernel:\n{}",
             tail(&self.log),
             tail(&self.console)
-        ));
-        match lost {
-            Some(lost) => error.context(lost),
-            None => error,
-        }
+        ))
     }
 
     /// Where the guest's processors are.
@@ -358,53 +327,8 @@ impl Vm {
     }
 }
 
-/// Whether QEMU's account of a guest's registers has page tables where the guest has no memory.
-fn foreign_page_tables(registers: &str, memory: u64) -> bool {
-    registers
-        .split("CR3=")
-        .skip(1)
-        .filter_map(|rest| u64::from_str_radix(rest.split_whitespace().next()?, 16).ok())
-        .any(|cr3| cr3 >= memory)
-}
-
 impl Drop for Vm {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn page_tables_of_the_host() {
-        let line = |cr3: &str| format!("RIP=0\nCR0=80050033 CR2=0000 CR3={cr3} CR4=00751ef0");
-        let both = format!("{}\n{}", line("000000000822a000"), line("0000000103771000"));
-        assert!(!foreign_page_tables(&line("000000000822a000"), 256 << 20));
-        assert!(foreign_page_tables(&both, 256 << 20));
-    }
-
-    #[test]
-    fn a_lost_guest_is_tried_again() {
-        let mut told = Vec::new();
-        let mut left = 2;
-        let run = || {
-            left -= 1;
-            if left > 0 {
-                Err(anyhow::anyhow!("silent")
-                    .context(Lost("somehow"))
-                    .context("case"))
-            } else {
-                Ok(7)
-            }
-        };
-        assert_eq!(
-            with_patience(run, |text| told.push(text.to_owned())).ok(),
-            Some(7)
-        );
-        assert_eq!(told.len(), 1);
-        let failing = || -> Result<()> { Err(anyhow::anyhow!("a defect")) };
-        assert!(with_patience(failing, |_| panic!("not lost")).is_err());
     }
 }

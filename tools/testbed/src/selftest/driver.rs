@@ -9,6 +9,7 @@ use super::net::Space;
 use super::net::clean_log;
 use super::net::monotonic;
 use super::net::same;
+use super::xdp::Subject;
 use crate::host::compscctl;
 use crate::host::dmesg;
 use crate::host::in_namespace;
@@ -25,6 +26,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::bail;
 use clap::Args;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -209,6 +211,69 @@ fn restored(bench: &Bench, count: u32, restore: impl Fn() -> Result<()>) -> Resu
         bail!("{received} of {sent} requests answered over {count} restores");
     }
     bench.ping(3).context("after the restores")
+}
+
+/// A recovery succeeds, or fails while the physical function is silent and is made up for as soon as it answers.
+fn recovers(bench: &Bench) -> Result<()> {
+    let handle = format!("pci/{}", bench.address);
+    let health = |what: &[&str]| {
+        let (command, more) = what.split_at(1);
+        run(
+            "devlink",
+            &[
+                &["-j", "health"],
+                command,
+                &[&handle, "reporter", "tx"],
+                more,
+            ]
+            .concat(),
+        )
+    };
+    let reporter = || -> Result<(String, u64, u64)> {
+        let all: Value = serde_json::from_str(&health(&["show"])?)?;
+        let tx = &all["health"][&handle][0];
+        let count = |name: &str| {
+            tx[name]
+                .as_u64()
+                .with_context(|| format!("no {name} in {tx}"))
+        };
+        let state = tx["state"].as_str().unwrap_or_default().to_owned();
+        Ok((state, count("error")?, count("recover")?))
+    };
+    let becomes = |state: &str, errors: u64, recoveries: u64| {
+        let wanted = (state.to_owned(), errors, recoveries);
+        wait_for(
+            Duration::from_secs(15),
+            &format!("the reporter to show {wanted:?}"),
+            || (reporter().ok()? == wanted).then_some(()),
+        )
+    };
+    same("the reporter", &("healthy".to_owned(), 0, 0), &reporter()?)?;
+    // Errors that follow each other within the grace period are not recovered from.
+    health(&["set", "grace_period", "0"])?;
+    health(&["test"])?;
+    becomes("healthy", 1, 1)?;
+    bench.ping(10)?;
+
+    let carrier = |wanted: &str| {
+        wait_for(
+            Duration::from_secs(15),
+            &format!("the carrier to be {wanted}"),
+            || {
+                let path = format!("/sys/class/net/{}/carrier", bench.interface);
+                (bench.inside("cat", &[&path]).ok()?.trim() == wanted).then_some(())
+            },
+        )
+    };
+    run("ip", &["link", "set", &bench.pf, "down"])?;
+    let silent = health(&["test"])
+        .and_then(|_| becomes("error", 2, 1))
+        .and_then(|()| carrier("0"));
+    run("ip", &["link", "set", &bench.pf, "up"])?;
+    silent?;
+    becomes("healthy", 2, 1)?;
+    carrier("1")?;
+    bench.ping(10)
 }
 
 /// The registers that a replay may write, in the order of the register map: what the tracepoint shows.
@@ -669,6 +734,18 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
         }
         Ok(())
     });
+    ktap.case("runs XDP programs over restores", || {
+        Subject {
+            space: SPACE,
+            interface: &b.interface,
+            address: VF_ADDRESS,
+            peer: Space(None),
+            restores: args.restores,
+            restore: &|| write_sysfs(&b.debugfs.join("replay"), "1"),
+            lost: 3,
+        }
+        .test()
+    });
     ktap.case("keeps VLANs over restores", || {
         let vlan = format!("{}.77", b.interface);
         let pf_vlan = format!("{}.77", b.pf);
@@ -757,6 +834,7 @@ pub fn run_all(args: &DriverArgs) -> ExitCode {
         wait_for(Duration::from_secs(15), "an answer", || b.ping(1).ok())?;
         b.ping(10)
     });
+    ktap.case("recovers by devlink health, late as well", || recovers(b));
     ktap.case("goes down and up 10 times", || {
         for _ in 0..10 {
             b.inside("ip", &["link", "set", &b.interface, "down"])?;

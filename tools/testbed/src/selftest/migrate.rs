@@ -4,13 +4,17 @@
 //! prepared for it.
 
 use super::Ktap;
+use super::ptp::Look;
+use super::ptp::holds;
 use crate::analysis;
 use crate::host::compscctl;
 use crate::host::dmesg;
 use crate::host::nic;
+use crate::host::nic::HostDriver;
+use crate::host::nic::Kind;
 use crate::host::qemu::Vm;
-use crate::host::qemu::with_patience;
 use crate::host::run;
+use crate::host::write_sysfs;
 use crate::lab::Lab;
 use crate::lab::LabArgs;
 use crate::lab::Shape;
@@ -35,11 +39,13 @@ use compsc_migrate::Silent;
 use compsc_migrate::Stage;
 use compsc_migrate::Verdict;
 use compsc_report::run::Run;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -52,9 +58,6 @@ pub struct MigrateArgs {
     /// Run only the cases whose names contain this.
     #[arg(long, env = "COMPSC_ONLY", value_name = "WORDS")]
     only: Option<String>,
-    /// Where results are noted, and taken from when the machine was lost and the program is run again.
-    #[arg(long, env = "COMPSC_PROGRESS", value_name = "FILE")]
-    progress: Option<PathBuf>,
     #[command(flatten)]
     lab: LabArgs,
     #[command(flatten)]
@@ -135,15 +138,10 @@ fn with_guest(
     lab: &Lab,
     driver: &str,
     shape: Shape,
-    test: impl Fn(&mut Session<'_>) -> Result<()>,
+    test: impl FnOnce(&mut Session<'_>) -> Result<()>,
 ) -> Result<()> {
-    with_patience(
-        || {
-            let mut session = Session::boot(lab, driver, shape)?;
-            test(&mut session).map_err(|e| session.vm.explain(e))
-        },
-        |text| text.lines().for_each(|line| println!("# {line}")),
-    )
+    let mut session = Session::boot(lab, driver, shape)?;
+    test(&mut session).map_err(|e| session.vm.explain(e))
 }
 
 /// The rules for traffic that hold whatever happens.
@@ -235,7 +233,7 @@ fn no_leaks(session: &mut Session<'_>) -> Result<()> {
 
 /// Frames with a VLAN tag carry the traffic.
 fn over_vlan(args: &MigrateArgs, lab: &Lab, session: &mut Session<'_>) -> Result<()> {
-    let pf = &lab.adapter.interface;
+    let pf = &lab.interface;
     let link = format!("{pf}.77");
     run(
         "ip",
@@ -252,7 +250,7 @@ fn vlan_traffic(args: &MigrateArgs, session: &mut Session<'_>, link: &str) -> Re
     run("ip", &["addr", "add", "10.82.77.1/24", "dev", link])?;
     run("ip", &["link", "set", link, "up"])?;
     session.vm.agent.check(
-        "cd /lib/modules/$(uname -r) && for m in $(grep -v igbvf order); do insmod $m; done; \
+        "cd /lib/modules/$(uname -r) && for m in $(grep -v igb order); do insmod $m; done; \
          ip link add link eth0 name eth0.77 type vlan id 77 && \
          ip addr add 10.82.77.2/24 dev eth0.77 && ip link set eth0.77 up",
     )?;
@@ -266,7 +264,7 @@ fn vlan_traffic(args: &MigrateArgs, session: &mut Session<'_>, link: &str) -> Re
 
 /// A guest with two functions: both move, and the second one answers as well.
 fn two_functions(args: &MigrateArgs, lab: &Lab, session: &mut Session<'_>) -> Result<()> {
-    let pf = &lab.adapter.interface;
+    let pf = &lab.interface;
     run("ip", &["addr", "replace", "10.82.58.1/24", "dev", pf])?;
     // Both are in one segment: each answers for its own address only.
     session.vm.agent.check(
@@ -331,6 +329,22 @@ fn stays(
     good(&run)
 }
 
+/// The guest suspends its devices and resumes them under traffic, which goes on; then it migrates.
+fn suspended(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
+    stays(args, session, |session| {
+        // The kernel's test of this wakes up by itself after five seconds.
+        let order = Order::Exec {
+            command: "echo devices >/sys/power/pm_test && echo mem >/sys/power/state".to_owned(),
+        };
+        let output: Output = session.vm.agent.ask(order, Duration::from_secs(120))?;
+        if output.status != 0 {
+            bail!("the guest cannot suspend: {}", output.stderr);
+        }
+        answers(session, Duration::from_secs(20))
+    })?;
+    under_traffic(session, &args.streams.config(), 1, |_| Ok(()))
+}
+
 /// What became of a migration that was disturbed.
 fn outcome(
     session: &mut Session<'_>,
@@ -363,10 +377,10 @@ fn outcome(
 }
 
 /// Cancels migrations at random moments of each phase.
-fn cancelled(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
+fn cancelled(args: &MigrateArgs, count: u32, session: &mut Session<'_>) -> Result<()> {
     let mut random = Random::new(args.streams.seed);
     let mut done = 0;
-    for i in 0..args.cancels {
+    for i in 0..count {
         // While it is being set up, while memory is copied, and while the guest stands still.
         let (stage, most) = [
             (Stage::Reservation, 100),
@@ -533,12 +547,120 @@ fn upstream(args: &MigrateArgs, session: &mut Session<'_>) -> Result<()> {
     session.finish_traffic().map(|_| ())
 }
 
+/// Both drivers of virtual functions over this project's driver of the physical one, which keeps them while they are in
+/// use.
+fn over_own_host(args: &MigrateArgs) -> Result<()> {
+    let own = LabArgs {
+        host_driver: HostDriver::Compsc,
+        ..args.lab.clone()
+    };
+    let lab = Lab::set_up(&own, Kind::Vf, 2)?;
+    let count = Path::new("/sys/class/net")
+        .join(&lab.interface)
+        .join("device/sriov_numvfs");
+    let keeps = |_: &mut Session<'_>| match fs::write(&count, "0") {
+        Ok(()) => bail!("the host's driver gave up functions that a guest has"),
+        Err(e) if e.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
+        Err(e) => bail!("the host's driver keeps its functions, but says {e}"),
+    };
+    with_guest(&lab, "compsc", lab.shape(), |session| {
+        under_traffic(
+            session,
+            &args.streams.config(),
+            args.shape_migrations(),
+            keeps,
+        )
+    })
+    .context("this project's driver in the guest")?;
+    with_guest(&lab, "igbvf", lab.shape(), |session| {
+        upstream(args, session)
+    })
+    .context("the distribution's driver in the guest")
+}
+
+/// An adapter with virtual functions that no driver looks after: they would go with it.
+fn refuses_host(args: &MigrateArgs) -> Result<()> {
+    let address = nic::adapters()?.pop().context("no 82576")?;
+    let device = Path::new("/sys/bus/pci/devices").join(&address);
+    nic::modprobe("pci-pf-stub", &[])?;
+    nic::bind(&address, "pci-pf-stub")?;
+    write_sysfs(&device.join("sriov_drivers_autoprobe"), "0")?;
+    write_sysfs(&device.join("sriov_numvfs"), "2")?;
+    write_sysfs(&device.join("driver/unbind"), &address)?;
+    write_sysfs(&device.join("driver_override"), &args.lab.vfio)?;
+    let bind = Path::new("/sys/bus/pci/drivers")
+        .join(&args.lab.vfio)
+        .join("bind");
+    let refused = fs::write(bind, &address);
+    nic::bind(&address, "pci-pf-stub")?;
+    write_sysfs(&device.join("sriov_numvfs"), "0")?;
+    let Err(e) = refused else {
+        bail!("it was taken");
+    };
+    let errno = e.raw_os_error().map(Errno::from_raw);
+    if errno != Some(Errno::EBUSY) || !dmesg()?.contains("2 virtual functions are enabled") {
+        bail!("refused with {e}, and not by our driver");
+    }
+    // Without them it is welcome.
+    nic::bind(&address, &args.lab.vfio)
+}
+
+/// What a guest that owns the physical function has set, and sees.
+const PF_SETTINGS: &str = "ethtool eth0; for what in -a -c -g -k -l -x; do ethtool $what eth0; done; \
+    ip -4 addr show eth0; ip maddr show eth0";
+
+/// A guest that owns the physical function: what it has set there moves with it.
+fn owns_pf(args: &MigrateArgs) -> Result<()> {
+    let lab = Lab::set_up(&args.lab, Kind::Pf, 2)?;
+    let shape = Shape {
+        cpus: args.processors,
+        ..lab.shape()
+    };
+    with_guest(&lab, "compsc", shape, |session| {
+        session.vm.agent.check(
+            "ethtool -A eth0 autoneg off rx off tx on && ethtool -G eth0 rx 512 tx 512 && \
+             ethtool -X eth0 weight 1 3 && ethtool -C eth0 adaptive-rx off rx-usecs 30 && \
+             ip maddr add 01:00:5e:01:02:03 dev eth0",
+        )?;
+        session.wait_ping(Duration::from_secs(20))?;
+        let before = session.vm.agent.check(PF_SETTINGS)?;
+        let same = |session: &mut Session<'_>| {
+            let after = session.vm.agent.check(PF_SETTINGS)?;
+            match before.lines().zip(after.lines()).find(|(b, a)| b != a) {
+                Some((before, after)) => bail!("\"{before}\" has become \"{after}\""),
+                None => Ok(()),
+            }
+        };
+        let clock = |session: &mut Session<'_>| -> Result<Look> {
+            Look::parse(&session.vm.agent.check("/proc/1/exe clock eth0")?)
+        };
+        let first = clock(session)?;
+        under_traffic(
+            session,
+            &args.streams.config(),
+            args.shape_migrations(),
+            same,
+        )?;
+        // The other adapter counts from somewhere else, some minutes away.
+        let last = clock(session)?;
+        holds("the clock", first.gained(last, 1.0), 0, CLOCK_MARGIN)?;
+        stays(args, session, |session| {
+            cancelled(args, args.cancels.div_ceil(2), session)
+        })?;
+        no_leaks(session)
+    })
+}
+
+/// Nanoseconds by which the clock of a guest's adapter and the guest's own differ after all migrations: an emulated
+/// processor need not count as the adapters do.
+const CLOCK_MARGIN: i64 = 500_000_000;
+
 /// Runs the test program.
 pub fn run_all(args: &MigrateArgs) -> ExitCode {
-    let mut ktap = Ktap::start(args.only.as_deref()).resume(args.progress.as_deref());
+    let mut ktap = Ktap::start(args.only.as_deref());
     let mut lab = None;
     ktap.case("prepares the host", || {
-        lab = Some(Lab::set_up(&args.lab, 4)?);
+        lab = Some(Lab::set_up(&args.lab, Kind::Vf, 4)?);
         Ok(())
     });
     let Some(lab) = lab else {
@@ -575,7 +697,7 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     );
     ktap.case("goes on on the source after cancelling", || {
         with_guest(&lab, "compsc", plain, |s| {
-            stays(args, s, |s| cancelled(args, s))?;
+            stays(args, s, |s| cancelled(args, args.cancels, s))?;
             no_leaks(s)
         })
     });
@@ -585,6 +707,10 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     ktap.case("goes on on the source when the stream is cut", || {
         with_guest(&lab, "compsc", plain, |s| stays(args, s, stream_cut))
     });
+    ktap.case(
+        "goes on after the guest was suspended, and migrates",
+        || with_guest(&lab, "compsc", plain, |s| suspended(args, s)),
+    );
     ktap.case("migrates by compscctl", || {
         with_guest(&lab, "compsc", plain, by_tool)
     });
@@ -600,6 +726,22 @@ pub fn run_all(args: &MigrateArgs) -> ExitCode {
     ktap.case("migrates with the distribution's driver", || {
         with_guest(&lab, "igbvf", plain, |session| upstream(args, session))
     });
+    if args.lab.host_driver == HostDriver::Igb {
+        ktap.case(
+            "migrates over this project's driver of the physical function",
+            || over_own_host(args),
+        );
+    }
+    ktap.case("refuses a physical function with virtual functions", || {
+        refuses_host(args)
+    });
+    // The last one: the adapter whose virtual functions the others have is the guest's.
+    let name = "migrates a guest that owns the physical function";
+    if nic::adapters().unwrap_or_default().len() < 4 {
+        ktap.skip(name, "takes four adapters, each two on a cable");
+    } else {
+        ktap.case(name, || owns_pf(args));
+    }
     ktap.case(
         "leaves no complaint in the host's kernel log",
         || match complaints(&dmesg()?).first() {

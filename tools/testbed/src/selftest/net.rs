@@ -2,6 +2,7 @@
 
 //! Network namespaces and traffic for tests on this machine's functions.
 
+use crate::host::in_namespace;
 use crate::host::nic::wait_for;
 use crate::host::run;
 use anyhow::Context;
@@ -61,6 +62,18 @@ impl Space {
         command
     }
 
+    /// Does something here, on a thread of its own unless here is the machine's namespace.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, or if there is no such namespace.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        match self.0 {
+            Some(name) => in_namespace(name, work),
+            None => work(),
+        }
+    }
+
     /// Moves an interface here.
     ///
     /// # Errors
@@ -83,6 +96,16 @@ impl Space {
             (self.attribute(interface, "carrier").ok()? == "1").then_some(())
         })
         .with_context(|| interface.to_owned())
+    }
+
+    /// Puts an interface on top of another one, of a kind that iproute2 knows.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` says.
+    pub fn add_link(&self, lower: &str, name: &str, kind: &[&str]) -> Result<()> {
+        let add = ["link", "add", "link", lower, "name", name];
+        self.run("ip", &[&add, kind].concat()).map(|_| ())
     }
 
     /// An attribute of an interface.
@@ -200,8 +223,21 @@ impl Flow {
     ///
     /// If `ping` cannot be started.
     pub fn start(space: Space, target: &str) -> Result<Self> {
+        Self::ping(space, &["-q", "-i", "0.01", target])
+    }
+
+    /// The same as fast as answers come, and at least as often.
+    ///
+    /// # Errors
+    ///
+    /// If `ping` cannot be started.
+    pub fn flood(space: Space, target: &str) -> Result<Self> {
+        Self::ping(space, &["-q", "-f", target])
+    }
+
+    fn ping(space: Space, arguments: &[&str]) -> Result<Self> {
         let child = space
-            .command("ping", &["-q", "-i", "0.01", target])
+            .command("ping", arguments)
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run ping")?;

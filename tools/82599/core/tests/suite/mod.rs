@@ -16,6 +16,13 @@ use model_82599::packet;
 
 pub(crate) const MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x10];
 pub(crate) const MEMORY: usize = 1 << 20;
+/// A strict device whose intervals are the silicon's.
+pub(crate) const CONFIG: Config = Config {
+    mac: MAC,
+    strict: true,
+    trace: false,
+    eitr_scale: 1,
+};
 
 /// The surroundings.
 #[derive(Debug, Default)]
@@ -112,11 +119,10 @@ pub(crate) const PF: Function = Function::Pf;
 impl Bench {
     /// A strict device with the cable plugged in.
     pub(crate) fn new() -> Self {
-        let config = Config {
-            mac: MAC,
-            strict: true,
-            trace: false,
-        };
+        Self::with(CONFIG)
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
         let mut bench = Self {
             device: Device::new(config),
             world: World {

@@ -25,7 +25,7 @@ register() {
 }
 
 echo 'KTAP version 1'
-echo '1..42'
+echo '1..43'
 modprobe 8021q
 dmesg -n 1
 
@@ -143,6 +143,11 @@ echo 63 >"$sriov/sriov_numvfs" && [ "$(ls -d "$sriov"/virtfn* | wc -l)" = 63 ] &
 result $? "63 virtual functions"
 echo 0 >"$sriov/sriov_numvfs"
 echo 1 >"$sriov/sriov_drivers_autoprobe"
+# What the two drivers agree on is in ixgbe's answers.
+tracing=/sys/kernel/tracing
+mountpoint -q $tracing || mount -t tracefs tracefs $tracing
+echo 'p:mailbox ixgbe_write_mbx answer=+0($arg2):x32 version=+4($arg2):u32' >$tracing/kprobe_events
+echo 1 >$tracing/events/kprobes/mailbox/enable
 modprobe ixgbevf
 echo 3 >"$sriov/sriov_numvfs"
 vf() { vf_device "$A" "$1"; }
@@ -160,6 +165,12 @@ ok=0
 for n in 0 1 2; do wait_for 15 carrier "vf$n" eth || ok=1; done
 wait_for 15 carrier - "$a" || ok=1
 result $ok "their links come up: the mailbox works"
+agreed=$(sed -n 's/.*answer=0xa0000008 version=//p' $tracing/trace | sort -u)
+echo 0 >$tracing/events/kprobes/mailbox/enable
+echo >$tracing/kprobe_events
+echo "# ixgbe accepted: ${agreed:-nothing}"
+[ "$agreed" = 8 ]
+result $? "ixgbevf negotiates mailbox interface 1.7"
 [ "$(in_ns vf0 ls /sys/class/net/eth/queues | grep -c rx)" = 2 ]
 result $? "two queues for each"
 ok=0

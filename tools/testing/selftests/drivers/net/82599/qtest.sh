@@ -84,7 +84,7 @@ result() {
 	fi
 }
 echo 'KTAP version 1'
-echo '1..14'
+echo '1..15'
 
 setup
 alive && is "$(vf_config 63)" 0xffffffff && is bar+0x5400 0x90598202
@@ -127,11 +127,17 @@ w bar+0x700 1 && w vf_bar+0x2038 0 && w vf_bar+0x4000+0x2038 0
 before=$(r bar+0x1fff4)
 w bar+0x8 5 && w vf_bar+0x4000+0x2010 5 && is vf_bar+0x4000+0x2010 1 && is bar+0x1fff4 before+2 && is bar+0x1fff8 0x6090
 counted=$?
-timeout 0.5 cat <&8 >/dev/null
-echo "qom-get /machine/peripheral/nic violations" >&7
-timeout 1 cat <&8 | tr -d '\r' >"$work/violations"
-[ $counted = 0 ] && grep -qx $((before + 2)) "$work/violations"
+# property_is NAME VALUE
+property_is() {
+	timeout 0.5 cat <&8 >/dev/null
+	echo "qom-get /machine/peripheral/nic $1" >&7
+	timeout 1 cat <&8 | tr -d '\r' >"$work/property"
+	grep -qx "$2" "$work/property"
+}
+[ $counted = 0 ] && property_is violations $((before + 2))
 result $? "violations are counted"
+property_is eitr-scale 8
+result $? "moderation is scaled unless asked otherwise"
 
 # Rings and buffers in register spaces: the device's own, and another function's.
 for target in bar bar+0x6000 vf_bar+0x2000 0xe1080000 0xfffffffffffff000; do
