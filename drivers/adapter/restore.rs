@@ -119,8 +119,7 @@ impl<C: Chip> Adapter<C> {
         let waited = elapsed_ns(since) / 1_000_000_000;
         if waited >= REPORT_S << reports {
             control.unanswered = Some((since, reports + 1));
-            // It does not come back at once: who has another way should take it. And before the stack's watchdog takes
-            // the silence for a hang of this function.
+            // It does not come back at once: who has another way should take it.
             if reports != 0 && control.up && control.link.take().is_some() {
                 self.report_link(None);
             }
@@ -138,16 +137,22 @@ impl<C: Chip> Adapter<C> {
     pub(super) fn quiesce(&self, control: &mut Control) {
         self.pause_clock();
         self.gate.close();
-        if control.quiesced || !control.up {
+        if !control.up {
             return;
         }
-        for pair in self.active() {
-            pair.napi.disable();
+        if !control.quiesced {
+            for pair in self.active() {
+                pair.napi.disable();
+            }
         }
         // The gate is closed: after the last transmit function that was under way has ended, none touches
-        // the ring.
+        // the ring. The stack's watchdog must not take the silence for a hang, in none of the attempts that may follow.
         for pair in self.active() {
-            pair.with_tx_locked(|| ());
+            pair.with_tx_locked(|| {
+                if let Some(stack) = pair.stack() {
+                    stack.touch_watchdog();
+                }
+            });
         }
         control.quiesced = true;
     }
