@@ -448,22 +448,20 @@ WRAPPER(compsc_page_address);
 
 dma_addr_t compsc_dma_map_head(struct device *dev, void *data, size_t len)
 {
-	return dma_map_single(dev, data, len, DMA_TO_DEVICE);
+	dma_addr_t dma = dma_map_single(dev, data, len, DMA_TO_DEVICE);
+
+	return dma_mapping_error(dev, dma) ? DMA_MAPPING_ERROR : dma;
 }
 WRAPPER(compsc_dma_map_head);
 
 dma_addr_t compsc_skb_frag_dma_map(struct device *dev, const skb_frag_t *frag, size_t offset,
 				   size_t len)
 {
-	return skb_frag_dma_map(dev, frag, offset, len, DMA_TO_DEVICE);
+	dma_addr_t dma = skb_frag_dma_map(dev, frag, offset, len, DMA_TO_DEVICE);
+
+	return dma_mapping_error(dev, dma) ? DMA_MAPPING_ERROR : dma;
 }
 WRAPPER(compsc_skb_frag_dma_map);
-
-bool compsc_dma_mapping_error(struct device *dev, dma_addr_t dma)
-{
-	return dma_mapping_error(dev, dma);
-}
-WRAPPER(compsc_dma_mapping_error);
 
 void compsc_dma_unmap_tx(struct device *dev, dma_addr_t dma, size_t len)
 {

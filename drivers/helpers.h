@@ -147,7 +147,6 @@ void *compsc_page_address(const struct page *page);
 dma_addr_t compsc_dma_map_head(struct device *dev, void *data, size_t len);
 dma_addr_t compsc_skb_frag_dma_map(struct device *dev, const skb_frag_t *frag, size_t offset,
 				   size_t len);
-bool compsc_dma_mapping_error(struct device *dev, dma_addr_t dma);
 void compsc_dma_unmap_tx(struct device *dev, dma_addr_t dma, size_t len);
 void compsc_dev_kfree_skb_any(struct sk_buff *skb);
 void compsc_vlan_put_tag(struct sk_buff *skb, u16 tci);

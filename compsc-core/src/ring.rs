@@ -72,7 +72,7 @@ impl Ring {
     pub const fn from_parts(size: u32, offset: u32, next_to_clean: u32, next_to_use: u32) -> Self {
         debug_assert!(size.is_power_of_two());
         Self {
-            mask: size - 1,
+            mask: size.wrapping_sub(1),
             offset,
             next_to_use,
             next_to_clean,

@@ -31,34 +31,33 @@ const TX_BUDGET: u32 = 256;
 /// Bytes taken back by one poll from which on the function is sending in bulk.
 const BULK_BYTES: u64 = 8192;
 
-/// Packets per second that a CPU receives from which on it is no longer served for latency, and from which on it is
-/// receiving in bulk.
-const MANY_PACKETS: u32 = 40_000;
-const BULK_PACKETS: u32 = 60_000;
+/// Packets per tick of the kernel's clock, of so many per second, that a CPU moves: from here on it is no longer served
+/// for latency, from here on they are received in bulk.
+const MANY_PACKETS: u32 = 40_000 / bindings::CONFIG_HZ;
+const BULK_PACKETS: u32 = 60_000 / bindings::CONFIG_HZ;
 
-/// Interval in microseconds that suits a queue whose CPU receives this many packets per tick of the kernel's clock, and
-/// which has taken back this many sent bytes in a poll: short for a few packets (latency), long for many (throughput).
+/// Interval in microseconds that suits a queue whose CPU moves this many packets per tick of the kernel's clock, and which has
+/// taken back this many sent bytes in a poll: short for a few packets (latency), long for many (throughput).
 ///
 /// The packets of one poll do not tell: where a flood is spread over many queues, each poll finds a few only, because
 /// the interval is short.
 const fn adaptive_usecs(packets: u32, sent_bytes: u64) -> u32 {
-    const MANY: u32 = MANY_PACKETS / bindings::CONFIG_HZ;
-    const BULK: u32 = BULK_PACKETS / bindings::CONFIG_HZ;
     match packets {
         // Acknowledgements of a stream come one by one and are in no hurry.
         _ if sent_bytes >= BULK_BYTES => 122,
-        0..MANY => 14,
-        MANY..BULK => 50,
+        0..MANY_PACKETS => 14,
+        MANY_PACKETS..BULK_PACKETS => 50,
         _ => 122,
     }
 }
 
-/// What a queue receives per tick of the kernel's clock. Written by the owner of the NAPI instance.
+/// What a queue moves per tick of the kernel's clock. Written by the owner of the NAPI instance.
 #[derive(Default)]
 pub(super) struct Rate {
-    /// The tick of the last look, and how many packets had come until then.
+    /// The tick of the last look, and how many packets had been received and sent until then.
     tick: Word32,
-    packets: Word32,
+    received: Word32,
+    sent: Word32,
     /// Packets per tick between the last two looks.
     own: Word32,
     /// Packets per tick of a CPU, as of the last look.
@@ -66,12 +65,12 @@ pub(super) struct Rate {
 }
 
 impl<C: Chip> Adapter<C> {
-    /// Packets per tick that a CPU receives: those of all queues, evenly spread.
+    /// Packets per tick that a CPU moves: those of all queues, evenly spread.
     #[cold]
     fn cpu_rate(&self, tick: u32) -> u32 {
         let pairs = self.active();
         let rates = pairs.iter().map(|pair| {
-            // One that has not been polled of late receives next to nothing.
+            // One that has not been polled of late moves next to nothing.
             let recent = tick.wrapping_sub(pair.rate.tick.get()) <= 2;
             if recent {
                 pair.rate.own.get()
@@ -214,7 +213,7 @@ impl<C: Chip> QueuePair<C> {
         cleaned.packets
     }
 
-    /// Packets per tick that this queue's CPU receives, as far as is known.
+    /// Packets per tick that this queue's CPU moves, as far as is known.
     #[inline(always)]
     fn look_at_rate(&self) -> u32 {
         // CAST: Differences count.
@@ -223,10 +222,18 @@ impl<C: Chip> QueuePair<C> {
         let elapsed = tick.wrapping_sub(self.rate.tick.get());
         if elapsed != 0 {
             // CAST: As above.
-            let packets = self.rx_stats.packets.get() as u32;
-            let new = packets.wrapping_sub(self.rate.packets.get());
-            self.rate.own.set(new / elapsed);
-            self.rate.packets.set(packets);
+            let (received, sent) = (
+                self.rx_stats.packets.get() as u32,
+                self.tx_stats.packets.get() as u32,
+            );
+            let new_received = received.wrapping_sub(self.rate.received.get());
+            let new_sent = sent.wrapping_sub(self.rate.sent.get());
+            // Not the sum: of a request and its answer, one packet counts. And small packets sent are never bulk: what is
+            // freed at once beyond NAPI's cache of packets goes the long way through the allocator.
+            let moved = (new_received / elapsed).max((new_sent / elapsed).min(MANY_PACKETS));
+            self.rate.own.set(moved);
+            self.rate.received.set(received);
+            self.rate.sent.set(sent);
             self.rate.tick.set(tick);
             self.rate.cpu.set(self.adapter().cpu_rate(tick));
         }

@@ -74,7 +74,7 @@ impl Descriptors {
     /// Number of descriptors.
     #[inline(always)]
     pub fn count(&self) -> u32 {
-        self.mask + 1
+        self.mask.wrapping_add(1)
     }
 
     #[inline(always)]
@@ -96,6 +96,7 @@ impl Descriptors {
     }
 
     /// Reads a descriptor.
+    #[inline(always)]
     pub fn read(&self, slot: u32) -> Desc {
         let at = self.at(slot).cast::<u64>();
         // SAFETY: `at` points to two words of the ring.

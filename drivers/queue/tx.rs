@@ -57,6 +57,9 @@ const WAKE_THRESHOLD: u32 = 2 * DESC_NEEDED;
 /// Smallest ring that works, in descriptors.
 pub const MIN_COUNT: u32 = 128;
 
+/// What mapping returns instead of an address if it failed: the kernel's `DMA_MAPPING_ERROR`.
+const MAPPING_ERROR: DmaAddress = DmaAddress::MAX;
+
 /// Free descriptors that a frame needs: its own, and those of a packet that may follow.
 const FRAME_NEEDED: u32 = 2 * DESC_NEEDED;
 
@@ -276,7 +279,7 @@ impl TxRing {
     #[inline(always)]
     #[expect(clippy::mut_from_ref)]
     unsafe fn buffer(&self, index: u32) -> &mut Buffer {
-        let at = (index & (self.descriptors.count() - 1)) as usize;
+        let at = (index & self.descriptors.count().wrapping_sub(1)) as usize;
         // SAFETY: The mask keeps the index inside the vector, whose length is the ring's; by this
         // function's requirement nobody else has a reference.
         unsafe { &mut *self.buffers.get_unchecked(at).get() }
@@ -428,8 +431,7 @@ impl TxRing {
     /// Posts a mapped piece of a packet. Returns whether the mapping had succeeded.
     #[inline(always)]
     fn post(&self, data: &mut Data<'_>, dma: DmaAddress, length: u32) -> bool {
-        // SAFETY: The device is bound.
-        if unsafe { bindings::compsc_dma_mapping_error(self.device, dma) } {
+        if dma == MAPPING_ERROR {
             return false;
         }
         let mut mapped = length;

@@ -1123,7 +1123,8 @@ fn sriov(ktap: &mut Ktap, b: &Bench, args: &PfArgs) {
     let mut vfs = None;
     ktap.case("serves our VF driver and the distribution's", || {
         let made = Vfs::set_up(b, args)?;
-        made.reach(Duration::from_secs(5))?;
+        // The distribution's driver gives the PF a tenth of a second for an answer, and starts over 10 s after it had none.
+        made.reach(STOCK_PATIENCE)?;
         vfs = Some(made);
         Ok(())
     });
